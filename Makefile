@@ -1,0 +1,52 @@
+# Every target works alone in a fresh clone: Python 3.11 or newer, make and a package index are all it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+OUT ?= runs/demo
+
+.PHONY: help demo test install install-all lint types bench docs clean
+
+help:            ## list the targets
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+demo: $(VENV)/core.done          ## forget a class of digits, audit it, and write a report
+	@$(BIN)/expunge run examples/digits.yaml --out $(OUT) --overwrite
+
+test: $(VENV)/dev.done           ## run all tests, with coverage
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+
+install: $(VENV)/core.done       ## install the core into .venv
+
+install-all: $(VENV)/all.done    ## install the core and every extra into .venv
+
+lint: $(VENV)/dev.done           ## style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/dev.done          ## measure the engine against a bare PyTorch loop
+	$(BIN)/python benchmarks/engine_overhead.py
+
+docs: $(VENV)/dev.done           ## build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+clean:           ## remove what was built
+	rm -rf $(VENV) site build dist runs .coverage*
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/core.done: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing expunge into $(VENV) (some minutes the first time) ..."
+	$(PIP) torch
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/dev.done: $(VENV)/core.done
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/all.done: $(VENV)/core.done
+	$(PIP) --editable '.[all]'
+	@touch $@
