@@ -1,0 +1,411 @@
+"""The engine trains. It alone knows devices, precision, processes, progress bars, seeds and checkpoints.
+
+It stands on Hugging Face Accelerate: started by ``accelerate launch`` or ``torchrun`` the same code runs on many processes,
+each of which works on its share of every batch, so that the global batch stays what it was.
+"""
+
+import copy
+import hashlib
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType, send_to_device
+from accelerate.utils.operations import recursively_apply
+from torch import Tensor, nn
+
+from expunge.checkpoint import Progress, load_checkpoint, save_checkpoint
+from expunge.errors import BadSetting
+from expunge.ledger import Ledger
+from expunge.optimizers import Optimizer, Schedule, learning_rate_factor
+from expunge.progress import ProgressBar
+from expunge.split import Stream, one_epoch
+from expunge.storage import load_weights, read_weights, write_weights
+
+Loss = Callable[[nn.Module, Any], Tensor | dict[str, Tensor]]
+
+
+_GOLDEN_RATIO = 0x9E3779B97F4A7C15  # 2^64 / phi, an odd constant that spreads consecutive steps over all seeds
+_ASK_EVERY = 50  # steps after which several processes agree on whether a checkpoint is due
+
+
+@dataclass
+class _Run:
+    """One fit under way."""
+
+    name: str
+    model: nn.Module
+    wrapped: nn.Module
+    optimizer: torch.optim.Optimizer
+    rates: list[float]
+    progress: Progress
+    best: dict[str, Tensor]
+    ledger: Ledger
+    step_names: tuple[str, ...]
+    epoch_names: tuple[str, ...]
+
+
+class Engine:
+    """Trains models, reproducibly.
+
+    Args:
+        seed: every random draw follows from it.
+        device: "cpu", "cuda", or "auto" (an accelerator where there is one).
+        precision: "fp32" or "bf16" (mixed).
+        folder: where checkpoints go; without it nothing is written and nothing resumes.
+        checkpoint_seconds: least time between two checkpoints of one fit.
+        checkpoint_steps: also write one every so many steps (None: by time alone).
+        progress: show bars on stderr when it is a terminal.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        device: Literal["cpu", "cuda", "auto"] = "cpu",
+        precision: Literal["fp32", "bf16"] = "fp32",
+        folder: str | Path | None = None,
+        checkpoint_seconds: float = 20.0,
+        checkpoint_steps: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        if device not in ("cpu", "cuda", "auto"):
+            raise BadSetting(f"device must be 'cpu', 'cuda' or 'auto', not {device!r}")
+        if device == "cuda" and not torch.cuda.is_available():
+            raise BadSetting("device 'cuda' was asked for, but this torch sees no CUDA device; use 'cpu' or 'auto'")
+        if precision not in ("fp32", "bf16"):
+            raise BadSetting(f"precision must be 'fp32' or 'bf16', not {precision!r}")
+        self.seed, self.device_choice, self.precision = seed, device, precision
+        self.folder = None if folder is None else Path(folder)
+        self.checkpoint_seconds, self.checkpoint_steps = checkpoint_seconds, checkpoint_steps
+        self.progress = progress
+        self.history: list[dict[str, Any]] = []
+        self.resumed_seconds = 0.0  # time that finished or killed fits took in earlier processes
+        self._scope: tuple[str, ...] = ()
+        self._accelerator = self._new_accelerator()
+        self.device = self._accelerator.device
+
+    # ---- random numbers -------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """Put `name` before the names of all fits inside: it keeps their seeds, checkpoints and histories apart."""
+        self._scope += (name,)
+        try:
+            yield
+        finally:
+            self._scope = self._scope[:-1]
+
+    def seed_for(self, *names: object) -> int:
+        """A 63-bit seed for the purpose that `names` spell out, below the current scope."""
+        key = "/".join(str(part) for part in (self.seed, *self._scope, *names))
+        return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little") >> 1
+
+    def generator(self, *names: object) -> torch.Generator:
+        """A CPU generator of its own for each purpose."""
+        return torch.Generator().manual_seed(self.seed_for(*names))
+
+    @contextmanager
+    def seeded(self, *names: object) -> Iterator[None]:
+        """Run a block with torch's global generators seeded for `names`, and put them back as they were."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            self._reseed(self.seed_for(*names))
+            yield
+
+    def new_model(self, factory: Callable[[], nn.Module], name: str = "init") -> nn.Module:
+        """Fresh weights from `factory`, drawn from the engine's seed, on the engine's device."""
+        with self.seeded(name):
+            return factory().to(self.device)
+
+    def _reseed(self, seed: int) -> None:
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.default_generators[self.device.index or 0].manual_seed(seed)
+
+    # ---- training -------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        batches: Stream | Sequence[Stream],
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        optimizer: Callable[[Any], torch.optim.Optimizer] = Optimizer(),
+        schedule: Schedule = "constant",
+        clip_norm: float | None = None,
+        score: Callable[[nn.Module], float] | None = None,
+        patience: int | None = None,
+        on_epoch: Callable[[nn.Module, int], None] | None = None,
+        name: str = "fit",
+    ) -> nn.Module:
+        """Train `model` in place and return it.
+
+        Args:
+            loss: called with the model and a batch; returns one term or a dict of named terms. A term of shape (n,) holds one
+                value for each example and is averaged, over all processes; a scalar is taken as it is. The terms are summed.
+            batches: a stream, or a list with one stream for each epoch.
+            epochs: passes over the stream. Give this or `steps`, or neither with a list of streams.
+            steps: optimizer steps; the stream is passed over as often as that needs.
+            optimizer: builds the optimizer from the parameters.
+            schedule: factor on the learning rate over the whole fit.
+            clip_norm: largest norm of the gradient, over all parameters.
+            score: judged after each epoch; the weights with the highest score are the ones returned.
+            patience: stop after so many epochs without a better score.
+            on_epoch: called with the model and the epoch's number (from 0) after each epoch.
+            name: names this fit in seeds, history, checkpoints and errors; within a scope each name is used once.
+
+        Raises:
+            Diverged: if a term is not finite; the message names the fit and the step.
+            BadSetting: if the amount of training is not stated, or stated twice.
+        """
+        plan = list(batches) if epochs is None and steps is None and isinstance(batches, Sequence) else None
+        total = _total_steps(batches, plan, epochs, steps)
+        if total == 0:
+            return model
+        with self.seeded(name):
+            settings = (total, optimizer, schedule, clip_norm)
+            run = self._start(name, model, optimizer(model.parameters()), settings)
+            self.history += run.progress.history
+            progress = run.progress
+            with ProgressBar(run.name, total, progress.step, self.progress and self.is_main) as bar:
+                while not progress.done and (progress.offset or progress.step < total):
+                    self._train_epoch(
+                        run, loss, batches if plan is None else plan[progress.epoch], total, schedule, clip_norm, bar
+                    )
+                    peak = _peak_memory(self.device)
+                    self.history.append(run.ledger.close_epoch(run.optimizer.param_groups[0]["lr"], peak))
+                    if on_epoch is not None:
+                        on_epoch(run.model, progress.epoch)
+                    if score is not None:
+                        run.best = _keep_best(progress, score(run.model), run.model, run.best)
+                    progress.epoch, progress.offset = progress.epoch + 1, 0
+                    if patience is not None and len(progress.scores) - 1 - progress.best_epoch >= patience:
+                        break
+            return self._finish(run)
+
+    def _start(self, name: str, model: nn.Module, optimizer: torch.optim.Optimizer, settings: tuple[Any, ...]) -> "_Run":
+        """Wrap model and optimizer for this machine, and go back to the last checkpoint if there is one."""
+        accelerator = self._accelerator = self._new_accelerator()
+        full_name = "/".join((*self._scope, name))
+        fingerprint = self._fingerprint(full_name, model, settings)
+        wrapped, accelerated = accelerator.prepare(model, optimizer)
+        inner = accelerated.optimizer  # Accelerate's wrapper adds only what loss scaling needs, and costs time at each step
+        rates = [group["lr"] for group in inner.param_groups]
+        found = load_checkpoint(self._path(full_name), fingerprint, model, inner) if self._can_checkpoint else None
+        progress, best = found or (Progress(fingerprint), {})
+        self.resumed_seconds += progress.seconds
+        ledger = Ledger(full_name, progress, accelerator)
+        generator_names = (name, "step"), (name, "epoch")
+        return _Run(full_name, model, wrapped, inner, rates, progress, best, ledger, *generator_names)
+
+    def _train_epoch(
+        self,
+        run: "_Run",
+        loss: Loss,
+        stream: Stream,
+        total: int,
+        schedule: Schedule,
+        clip_norm: float | None,
+        bar: ProgressBar,
+    ) -> None:
+        """Train until the stream ends or `total` steps are done; batches done before a restart are passed over."""
+        progress, optimizer, accelerator = run.progress, run.optimizer, self._accelerator
+        base_seed, saved, earlier = self.seed_for(*run.step_names), time.monotonic(), progress.seconds
+        started, first_step = saved, progress.step - progress.offset
+        run.wrapped.train()
+        for index, batch in enumerate(one_epoch(stream, self.generator(*run.epoch_names, progress.epoch))):
+            if index < progress.offset:
+                continue
+            if progress.step == total:
+                break
+            self._reseed((base_seed + progress.step * _GOLDEN_RATIO) % 2**63)
+            summed = run.ledger.add(loss(run.wrapped, self._share(batch)))
+            optimizer.zero_grad(set_to_none=True)
+            accelerator.backward(summed)
+            if clip_norm is not None:
+                accelerator.clip_grad_norm_(run.wrapped.parameters(), clip_norm)
+            factor = learning_rate_factor(schedule, progress.step / total)
+            for group, rate in zip(optimizer.param_groups, run.rates, strict=True):
+                group["lr"] = rate * factor
+            optimizer.step()
+            progress.step += 1
+            progress.offset += 1
+            now = time.monotonic()
+            bar.update(progress.step, now)
+            if self._checkpoint_due(progress.step, now - saved):
+                progress.seconds, saved = earlier + now - started, now
+                run.ledger.flush()
+                self._save(run)
+        if progress.step == first_step:
+            raise BadSetting(f"{run.name}: the stream of batches is empty, there is nothing to train on")
+        progress.seconds = earlier + time.monotonic() - started
+
+    def _finish(self, run: "_Run") -> nn.Module:
+        model = self._accelerator.unwrap_model(run.wrapped, keep_fp32_wrapper=False)
+        if run.best and not run.progress.done:
+            model.load_state_dict(run.best)
+        if not run.progress.done:
+            run.progress.done = True
+            self._save(run)
+        return model
+
+    # ---- keeping and finding results ------------------------------------------------------------------------------
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes files and shows progress."""
+        return self._accelerator.is_main_process
+
+    def keep(self, name: str, model: nn.Module, **facts: str) -> None:
+        """Write `model` under `name` into the engine's folder, if it has one, for :meth:`kept` to find after a restart."""
+        if self.folder is not None and self.is_main:
+            write_weights(self._path("/".join((*self._scope, name))), model.state_dict(), facts)
+
+    def kept(self, name: str, model: nn.Module, **facts: str) -> tuple[nn.Module, dict[str, str]] | None:
+        """Load into `model` what was kept under `name` with these facts; with all its facts, or None when there is nothing."""
+        path = None if self.folder is None else self._path("/".join((*self._scope, name)))
+        if path is None or not path.exists():
+            return None
+        found = read_weights(path)[1]
+        if any(found.get(key) != value for key, value in facts.items()):
+            return None
+        return load_weights(model, path), found
+
+    def make(self, name: str, build: Callable[[], nn.Module], like: nn.Module, key: str) -> tuple[nn.Module, float]:
+        """Build a model within the scope `name`, timed; a restarted run loads the finished result instead of building again.
+
+        Args:
+            build: makes the model; the fits inside resume by themselves.
+            like: a model with the keys and shapes of the result.
+            key: all that the result depends on; a result that was kept for another key is not used.
+
+        Returns:
+            the model, and the seconds that it took, over all restarts.
+        """
+        with self.scope(name):
+            found = self.kept("result", copy.deepcopy(like), key=key)
+            if found is not None:
+                return found[0].to(self.device).eval(), float(found[1]["seconds"])
+            started, earlier = time.monotonic(), self.resumed_seconds
+            model = build()
+            seconds = time.monotonic() - started + self.resumed_seconds - earlier
+            self.keep("result", model, key=key, seconds=repr(seconds))
+            return model, seconds
+
+    def _path(self, full_name: str) -> Path:
+        assert self.folder is not None
+        return self.folder.joinpath(*full_name.split("/")).with_suffix(".safetensors")
+
+    def _checkpoint_due(self, step: int, seconds: float) -> bool:
+        if not self._can_checkpoint:
+            return False
+        if self.checkpoint_steps and step % self.checkpoint_steps == 0:
+            return True
+        if self._accelerator.num_processes == 1:
+            return seconds >= self.checkpoint_seconds
+        if step % _ASK_EVERY:
+            return False
+        late = torch.tensor(float(seconds >= self.checkpoint_seconds), device=self.device)
+        return bool(self._accelerator.reduce(late, "sum") > 0)  # the processes' clocks differ, their decision must not
+
+    def _save(self, run: "_Run") -> None:
+        if self._can_checkpoint and self.is_main:
+            save_checkpoint(self._path(run.name), run.progress, run.model, run.optimizer, run.best)
+
+    @property
+    def _can_checkpoint(self) -> bool:
+        # FSDP scatters weights and optimizer state over the processes: such a fit starts again instead of resuming.
+        return self.folder is not None and self._accelerator.distributed_type != DistributedType.FSDP
+
+    def _fingerprint(self, full_name: str, model: nn.Module, settings: tuple[Any, ...]) -> str:
+        if not self._can_checkpoint:
+            return ""
+        plain = [getattr(setting, "__qualname__", None) or repr(setting) for setting in settings]
+        return f"{weights_hash(model)} {(self.seed, full_name, self.precision, plain)!r}"
+
+    # ---- devices and processes ------------------------------------------------------------------------------------
+
+    def _new_accelerator(self) -> Accelerator:
+        settings: dict[str, Any] = {
+            "cpu": self.device_choice == "cpu",
+            "mixed_precision": "bf16" if self.precision == "bf16" else "no",
+            # Every process has seen the same batches, and BatchNorm must not be overwritten between two forward passes.
+            "kwargs_handlers": [DistributedDataParallelKwargs(broadcast_buffers=False)],
+        }
+        try:
+            return Accelerator(**settings)
+        except ValueError:  # Accelerate remembers the first engine's device and precision; this one has others
+            AcceleratorState._reset_state(reset_partial_state=True)
+            return Accelerator(**settings)
+
+    def _share(self, batch: Any) -> Any:
+        """This process's part of a batch, on its device."""
+        count, rank = self._accelerator.num_processes, self._accelerator.process_index
+        if count > 1:
+            batch = recursively_apply(
+                lambda tensor: tensor[len(tensor) * rank // count : len(tensor) * (rank + 1) // count], batch
+            )
+        return batch if self.device.type == "cpu" else send_to_device(batch, self.device)
+
+
+def weights_hash(model: nn.Module) -> str:
+    """SHA-256 of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def on_device_of(model: nn.Module, batch: Any) -> Any:
+    """`batch` on the device where the first parameter of `model` lies."""
+    parameter = next(model.parameters(), None)
+    return batch if parameter is None or parameter.device.type == "cpu" else send_to_device(batch, parameter.device)
+
+
+def _total_steps(
+    batches: Stream | Sequence[Stream], plan: list[Stream] | None, epochs: int | None, steps: int | None
+) -> int:
+    if epochs is not None and steps is not None:
+        raise BadSetting("give epochs or steps, not both")
+    if plan is not None:
+        return sum(len(stream) for stream in plan)  # type: ignore[arg-type]
+    if steps is None and epochs is None:
+        raise BadSetting("give the amount of training: epochs, steps, or a list with one stream for each epoch")
+    amount = steps if steps is not None else epochs
+    if amount is None or amount < 0 or not math.isfinite(amount):
+        raise BadSetting(f"epochs and steps must be 0 or more, not {amount}")
+    if steps is not None:
+        return steps
+    try:
+        return amount * len(batches)  # type: ignore[arg-type]
+    except TypeError:
+        raise BadSetting("a stream without a length needs steps instead of epochs") from None
+
+
+def _keep_best(progress: Progress, score: float, model: nn.Module, best: dict[str, Tensor]) -> dict[str, Tensor]:
+    progress.scores.append(score)
+    if best and score <= progress.scores[progress.best_epoch]:
+        return best
+    progress.best_epoch = progress.epoch
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Peak memory in bytes: of the CUDA device, or of this process since it started."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+

@@ -1,0 +1,233 @@
+"""What must go, what stays, what was never seen: streams of batches, and the one way in which two of them are paired.
+
+A *stream* is anything that can be iterated again and again and yields batches: a :class:`Batches`, a
+`torch.utils.data.DataLoader`, a list. Iterating a :class:`Batches` gives its examples in order; training asks for
+``batches.epoch(generator)``, which shuffles with that generator and nothing else.
+"""
+
+import itertools
+import math
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from expunge.errors import BadRequest, BadSetting
+
+Stream = Iterable[Any]
+
+
+class Batches:
+    """A stream of batches from a dataset, or from some of its rows.
+
+    Args:
+        dataset: any map-style dataset. A `TensorDataset` is sliced directly, which is many times faster than collating
+            single examples.
+        batch_size: examples in a batch; the last batch may be smaller.
+        indices: rows of `dataset` to use, in this order; all of them when None.
+        shuffle: whether `epoch` draws a new order each time.
+
+    >>> data = TensorDataset(torch.arange(5), torch.zeros(5))
+    >>> [x.tolist() for x, _ in Batches(data, batch_size=2, indices=[4, 0, 1])]
+    [[4, 0], [1]]
+    """
+
+    def __init__(
+        self, dataset: Dataset, batch_size: int = 64, indices: Sequence[int] | None = None, shuffle: bool = True
+    ) -> None:
+        if batch_size < 1:
+            raise BadSetting(f"batch_size must be at least 1, not {batch_size}")
+        self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
+        rows = range(len(dataset)) if indices is None else indices  # type: ignore[arg-type]
+        self.indices = torch.as_tensor(np.asarray(rows, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return -(-len(self.indices) // self.batch_size)
+
+    @property
+    def examples(self) -> int:
+        """Number of examples in one pass."""
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._batches(self.indices)
+
+    def epoch(self, generator: torch.Generator) -> Iterator[Any]:
+        """One pass in an order drawn from `generator`."""
+        if not self.shuffle:
+            return self._batches(self.indices)
+        return self._batches(self.indices[torch.randperm(len(self.indices), generator=generator)], generator)
+
+    def _batches(self, order: torch.Tensor, generator: torch.Generator | None = None) -> Iterator[Any]:
+        chunks = order.split(self.batch_size) if len(order) else ()
+        if isinstance(self.dataset, TensorDataset):
+            tensors = self.dataset.tensors
+            return (tuple(tensor[rows] for tensor in tensors) for rows in chunks)
+        loader: Stream = DataLoader(self.dataset, batch_sampler=[rows.tolist() for rows in chunks])  # type: ignore[arg-type]
+        return iter(loader) if generator is None else _isolated(loader, generator)
+
+    def with_batch_size(self, batch_size: int) -> "Batches":
+        """The same rows in batches of another size."""
+        return Batches(self.dataset, batch_size, self.indices.tolist(), self.shuffle)
+
+
+def one_epoch(stream: Stream, generator: torch.Generator) -> Iterator[Any]:
+    """One pass over any stream whose every random draw comes from `generator`; the caller's random state is left alone."""
+    epoch = getattr(stream, "epoch", None)
+    return epoch(generator) if epoch is not None else _isolated(stream, generator)
+
+
+def _isolated(stream: Stream, generator: torch.Generator) -> Iterator[Any]:
+    """Iterate a stream that draws from the global generators (torch, numpy, random), with those replaced by seeded ones."""
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    outside = _random_state()
+    torch.default_generator.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+    batches = iter(stream)
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            _set_random_state(outside)
+            return
+        except BaseException:
+            _set_random_state(outside)
+            raise
+        inside = _random_state()
+        _set_random_state(outside)
+        yield batch
+        outside = _random_state()
+        _set_random_state(inside)
+
+
+def _random_state() -> tuple[Any, Any, Any]:
+    return torch.get_rng_state(), np.random.get_state(), random.getstate()
+
+
+def _set_random_state(state: tuple[Any, Any, Any]) -> None:
+    torch.set_rng_state(state[0])
+    np.random.set_state(state[1])
+    random.setstate(state[2])
+
+
+class Pair(NamedTuple):
+    """One batch to forget and one to retain, worked on in the same step; in turn-taking streams one of the two is None."""
+
+    forget: Any
+    retain: Any
+
+
+@dataclass(frozen=True)
+class Paired:
+    """See :func:`paired`."""
+
+    forget: Stream
+    retain: Stream
+    epoch_of: Literal["forget", "retain"]
+
+    def __len__(self) -> int:
+        return len(self.forget if self.epoch_of == "forget" else self.retain)  # type: ignore[arg-type]
+
+    def epoch(self, generator: torch.Generator) -> Iterator[Pair]:
+        if self.epoch_of == "forget":
+            others = _cycled(self.retain, generator)
+            return (Pair(batch, next(others)) for batch in one_epoch(self.forget, generator))
+        others = _cycled(self.forget, generator)
+        return (Pair(next(others), batch) for batch in one_epoch(self.retain, generator))
+
+
+def paired(forget: Stream, retain: Stream, epoch_of: Literal["forget", "retain"] = "retain") -> Paired:
+    """Pair the batches of two streams; all methods that look at both in one step use this.
+
+    The rule: one epoch is one pass over the stream named by `epoch_of`. The other stream runs beside it, starts again
+    (in a new order) when it ends, and is cut off when the epoch ends. So with ``epoch_of="retain"`` an epoch costs a full
+    pass over the retained data; with ``epoch_of="forget"`` only as many retain batches as there are forget batches.
+
+    Returns:
+        a stream of :class:`Pair`.
+    """
+    if epoch_of not in ("forget", "retain"):
+        raise BadSetting(f"epoch_of must be 'forget' or 'retain', not {epoch_of!r}")
+    return Paired(forget, retain, epoch_of)
+
+
+def _cycled(stream: Stream, generator: torch.Generator) -> Iterator[Any]:
+    while True:
+        empty = True
+        for batch in one_epoch(stream, generator):
+            empty = False
+            yield batch
+        if empty:
+            raise BadRequest("one of the two streams to pair is empty: both need at least one batch")
+
+
+@dataclass(frozen=True)
+class InTurn:
+    """A stream of all forget batches, then the retain batches, as :class:`Pair` with the other half None.
+
+    Either stream may be left out; `retain_fraction` cuts the pass over the (shuffled) retain stream short.
+    """
+
+    forget: Stream = ()
+    retain: Stream = ()
+    retain_fraction: float = 1.0
+
+    def __len__(self) -> int:
+        return len(self.forget) + self._retain_batches  # type: ignore[arg-type]
+
+    @property
+    def _retain_batches(self) -> int:
+        return math.ceil(len(self.retain) * self.retain_fraction)  # type: ignore[arg-type]
+
+    def epoch(self, generator: torch.Generator) -> Iterator[Pair]:
+        for batch in one_epoch(self.forget, generator):
+            yield Pair(batch, None)
+        for batch in itertools.islice(one_epoch(self.retain, generator), self._retain_batches):
+            yield Pair(None, batch)
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """One pass over a stream in an order drawn from `generator`, for code that iterates plainly."""
+
+    stream: Stream
+    generator: torch.Generator
+
+    def __iter__(self) -> Iterator[Any]:
+        return one_epoch(self.stream, self.generator)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The parts that every method and every audit works on; each is a re-iterable stream of batches.
+
+    Args:
+        forget: what must go.
+        retain: what stays.
+        holdout: what was never trained on, and is like what stays.
+        holdout_forget: what was never trained on, and is like what goes (for a class, unseen examples of that class).
+            None when the request does not tell such examples apart (single records): then `holdout` serves as both.
+        validation_forget: unseen examples like those to forget that a *method* may look at, to know when to stop. Audits never
+            use them, and they are not in the holdout parts.
+    """
+
+    forget: Stream
+    retain: Stream
+    holdout: Stream = ()
+    holdout_forget: Stream | None = None
+    validation_forget: Stream = ()
+
+    @property
+    def unseen_like_forget(self) -> Stream:
+        """Examples that no model was trained on and that are drawn like those to forget: what membership is judged by."""
+        return self.holdout if self.holdout_forget is None else self.holdout_forget
+
+
+def is_empty(stream: Stream) -> bool:
+    """Whether a stream has no batch."""
+    return next(one_epoch(stream, torch.Generator()), None) is None

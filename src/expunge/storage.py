@@ -1,0 +1,102 @@
+"""Files that are either whole or not there: weights as safetensors, text and JSON, written to a temporary name and renamed.
+
+Nothing is ever unpickled. A file that is not what it should be ends in :class:`~expunge.errors.BadFile`.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from expunge.errors import BadFile
+
+_PICKLE_STARTS = (b"PK\x03\x04", b"\x80")  # torch.save's zip archive, and every binary pickle protocol
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write `content` so that `path` holds either the old file or all of the new one, whenever the process is killed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically. NaN and infinity are refused: JSON has no word for them."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_weights(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write named tensors as one safetensors file, atomically. Tied weights are written once for each of their names."""
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    write_bytes(path, save(plain, dict(metadata) if metadata else None))
+
+
+def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file: its tensors by name, on the CPU, and its metadata.
+
+    Raises:
+        BadFile: if the file is missing, is a pickle, or is damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BadFile(f"weights file not found: {path}")
+    with open(path, "rb") as file:
+        start = file.read(4)
+    if start.startswith(_PICKLE_STARTS):
+        raise BadFile(
+            f"{path} is a pickle (as torch.save writes it), which can run foreign code when it is opened; "
+            "convert it where you trust it: safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+    except SafetensorError as error:
+        raise BadFile(f"{path} is not a whole safetensors file: {error}") from error
+
+
+def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
+    """Load a safetensors file into `model`, in place, and return it.
+
+    Raises:
+        BadFile: if the file is not whole, or its names or shapes are not those of `model`.
+    """
+    tensors, _ = read_weights(path)
+    expected = model.state_dict()
+    missing, foreign = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    if missing or foreign:
+        raise BadFile(
+            f"{path} does not fit {type(model).__name__}: it lacks {_some(missing)} and has {_some(foreign)} besides; "
+            "build the model with the architecture that the weights were trained with"
+        )
+    for name, tensor in expected.items():
+        if tensors[name].shape != tensor.shape:
+            raise BadFile(
+                f"{path}: '{name}' has shape {tuple(tensors[name].shape)}, {type(model).__name__} expects {tuple(tensor.shape)}; "
+                "check the number of classes, the width and the input size of the model"
+            )
+    model.load_state_dict(tensors)
+    return model
+
+
+def _some(names: list[str]) -> str:
+    if not names:
+        return "nothing"
+    return ", ".join(f"'{name}'" for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
