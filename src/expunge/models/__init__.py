@@ -1,0 +1,112 @@
+"""Reference networks, by name, and the user's own, by import string.
+
+Every network here ends in an `nn.Linear` named `head`; what goes into it are the features.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from expunge.importing import import_callable, working_directory_importable
+from expunge.data.records import Source
+from expunge.errors import BadSetting, ExpungeError
+from expunge.models.cnn import SmallCNN
+from expunge.models.mlp import MLP
+from expunge.models.resnet import ResNet18
+
+__all__ = ["MLP", "MODELS", "ResNet18", "SmallCNN", "build"]
+
+MODELS: dict[str, type[nn.Module]] = {"mlp": MLP, "small-cnn": SmallCNN, "resnet18": ResNet18}
+
+_FROM_DATA = ("input_shape", "classes")
+
+
+def build(
+    name: str, data: Source | tuple[Sequence[int], int | Sequence[str]], **arguments: Any
+) -> Callable[[], nn.Module]:
+    """A function that makes a network with fresh weights each time it is called.
+
+    Args:
+        name: one of :data:`MODELS`, or an import string ``package.module:factory`` of a function or class that
+            returns an `nn.Module`; it is called with `arguments`, and with `input_shape` and `classes` where it has
+            parameters so named.
+        data: what the network is for: a :class:`~expunge.data.Source`, or (shape of one input, number or names of
+            classes).
+        arguments: hyper-parameters of the network, such as ``width=32``.
+
+    Raises:
+        BadSetting: if the network is not known, or cannot be built so. What a user's factory returns is checked when
+            the result is called.
+
+    >>> build("small-cnn", ((1, 28, 28), 10), width=4)().head
+    Linear(in_features=16, out_features=10, bias=True)
+    """
+    given = dict(zip(_FROM_DATA, _shape_and_classes(data), strict=True))
+    if ":" in name:
+        factory = import_callable(name)
+        return _checked(name, factory, _call_arguments(name, factory, given, arguments))
+    if name not in MODELS:
+        raise BadSetting(
+            f"there is no model '{name}'; take one of {', '.join(MODELS)}, or an import string 'package.module:factory'"
+        )
+    network, values = MODELS[name], _call_arguments(name, MODELS[name], given, arguments)
+    with torch.device("meta"):  # says what is wrong now, at no cost and without a random draw
+        _call(name, network, values)
+    return lambda: network(**values)
+
+
+def _shape_and_classes(data: Source | tuple[Sequence[int], int | Sequence[str]]) -> tuple[tuple[int, ...], int]:
+    if isinstance(data, Source):
+        return data.input_shape, max(1, len(data.classes))  # without classes, one real number is predicted
+    shape, classes = data
+    return tuple(shape), classes if isinstance(classes, int) else len(classes)
+
+
+def _call_arguments(
+    name: str, factory: Callable[..., Any], given: dict[str, Any], arguments: dict[str, Any]
+) -> dict[str, Any]:
+    """All arguments of the call, held against the parameters of the factory."""
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):  # some builtins have none
+        return arguments
+    parameters = signature.parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    own_given = {key: value for key, value in given.items() if key in parameters}
+    valid = [key for key, parameter in parameters.items() if parameter.kind in _BY_NAME and key not in own_given]
+    unknown = [] if takes_any else [key for key in arguments if key not in valid and key not in own_given]
+    if unknown or (name in MODELS and arguments.keys() & given.keys()):
+        wrong = (unknown or sorted(arguments.keys() & given.keys()))[0]
+        raise BadSetting(f"model {name} has no argument '{wrong}'; valid are: {', '.join(valid) or 'none'}")
+    values = {**own_given, **arguments}
+    try:
+        signature.bind(**values)
+    except TypeError as error:
+        raise BadSetting(f"model {name}: {error}; state it among the model's arguments") from None
+    return values
+
+
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def _checked(name: str, factory: Callable[..., Any], values: dict[str, Any]) -> Callable[[], nn.Module]:
+    def new_model() -> nn.Module:
+        with working_directory_importable():
+            model = _call(name, factory, values)
+        if not isinstance(model, nn.Module):
+            raise BadSetting(f"model {name} returned a {type(model).__name__}; expected a torch.nn.Module")
+        return model
+
+    return new_model
+
+
+def _call(name: str, factory: Callable[..., Any], values: dict[str, Any]) -> Any:
+    try:
+        return factory(**values)
+    except ExpungeError:
+        raise
+    except Exception as error:
+        raise BadSetting(f"model {name} cannot be built: {type(error).__name__}: {error}") from error

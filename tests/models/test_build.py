@@ -1,0 +1,124 @@
+"""Networks by name and by import string, with errors before anything is trained."""
+
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from expunge.data import Records, Source
+from expunge.errors import BadSetting
+from expunge.models import MLP, MODELS, ResNet18, SmallCNN, build
+
+SHAPE = ((1, 8, 8), 3)
+
+
+def test_names_build_their_networks():
+    built = {name: type(build(name, SHAPE)()) for name in MODELS}
+    assert built == {"mlp": MLP, "small-cnn": SmallCNN, "resnet18": ResNet18}
+    assert build("small-cnn", SHAPE, width=5)().head.in_features == 20
+    assert build("mlp", SHAPE, hidden=[7, 6])().head.in_features == 6
+
+
+def test_a_source_tells_shape_and_classes():
+    part = Records(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1]))
+    assert build("mlp", Source("s", part, part, ("a", "b", "c")))().head.out_features == 3
+    assert build("mlp", Source("s", part, part, ()))().head.out_features == 1
+    assert build("mlp", ((1, 8, 8), ("a", "b")))().head.out_features == 2
+
+
+def test_each_call_gives_fresh_weights_and_building_draws_nothing():
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    factory = build("resnet18", SHAPE, width=0.125)
+    assert torch.equal(torch.get_rng_state(), before)
+    first, second = factory(), factory()
+    assert not torch.equal(first.head.weight, second.head.weight)
+    torch.manual_seed(3)
+    assert torch.equal(factory().head.weight, first.head.weight)
+    assert {parameter.device.type for parameter in first.parameters()} == {"cpu"}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "arguments", "message"),
+    [
+        ("resnet", SHAPE, {}, "there is no model 'resnet'; take one of mlp, small-cnn, resnet18, or an import string"),
+        ("small-cnn", SHAPE, {"hidden": 3}, "model small-cnn has no argument 'hidden'; valid are: width"),
+        ("mlp", SHAPE, {"classes": 3}, "model mlp has no argument 'classes'; valid are: hidden"),
+        ("small-cnn", SHAPE, {"width": 0}, "width must be a whole number from 1, not 0"),
+        ("resnet18", SHAPE, {"width": "wide"}, "model resnet18 cannot be built: TypeError"),
+        ("small-cnn", ((14,), 2), {}, "SmallCNN needs images"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_at_once(name, shape, arguments, message):
+    with pytest.raises(BadSetting, match=message):
+        build(name, shape, **arguments)
+
+
+CODE = """
+from torch import nn
+def plain(): return nn.Linear(64, 3)
+def sized(input_shape, classes, width=4):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.Linear(width, classes))
+class Net(nn.Module):
+    def __init__(self, depth, classes=9):
+        super().__init__()
+        self.depth, self.classes = depth, classes
+def any_argument(**arguments): return nn.Linear(1, len(arguments))
+def late():
+    import own_late_part
+    return own_late_part.make()
+def nothing(): return None
+def fails(): raise RuntimeError("no weights")
+"""
+
+
+@pytest.fixture
+def own_nets(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_nets.py").write_text(CODE)
+    (tmp_path / "own_late_part.py").write_text("from torch import nn\ndef make(): return nn.Linear(2, 5)\n")
+    yield
+    for name in ("own_nets", "own_late_part"):
+        sys.modules.pop(name, None)
+
+
+def test_the_users_own_factory(own_nets):
+    assert build("own_nets:plain", SHAPE)().out_features == 3
+    assert build("own_nets:sized", SHAPE, width=6)()[1].out_features == 6
+    assert build("own_nets:sized", SHAPE)()[2].out_features == 3
+    net = build("own_nets:Net", SHAPE, depth=2)()
+    assert (net.depth, net.classes) == (2, 3)
+    assert build("own_nets:Net", SHAPE, depth=2, classes=5)().classes == 5
+    assert build("own_nets:any_argument", SHAPE, a=1, b=2)().out_features == 2
+    assert build("own_nets:late", SHAPE)().out_features == 5
+    assert isinstance(build("torch.nn:Identity", SHAPE)(), nn.Identity)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("own_nets:absent", {}, "own_nets has no 'absent'"),
+        ("no_such_nets:make", {}, "there is no module 'no_such_nets'"),
+        ("own_nets:nn", {}, "is a module; expected a function or a class"),
+        ("own_nets:sized", {"depth": 3}, "model own_nets:sized has no argument 'depth'; valid are: width"),
+        ("own_nets:Net", {}, "model own_nets:Net: missing a required argument: 'depth'"),
+        ("own_nets", {}, "there is no model 'own_nets'"),
+    ],
+)
+def test_a_factory_that_cannot_be_called_is_refused_at_once(own_nets, name, arguments, message):
+    with pytest.raises(BadSetting, match=message):
+        build(name, SHAPE, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nothing", r"model own_nets:nothing returned a NoneType; expected a torch\.nn\.Module"),
+        ("fails", "model own_nets:fails cannot be built: RuntimeError: no weights"),
+    ],
+)
+def test_what_a_factory_returns_is_checked(own_nets, name, message):
+    factory = build(f"own_nets:{name}", SHAPE)
+    with pytest.raises(BadSetting, match=message):
+        factory()
