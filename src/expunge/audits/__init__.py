@@ -1,0 +1,30 @@
+"""Audits: one file each, named after the metric."""
+
+from expunge.audits.accuracy import Accuracy
+from expunge.audits.anamnesis import Anamnesis
+from expunge.audits.audit import Audit, Figure, References, Subject
+from expunge.audits.distance import Distance
+from expunge.audits.membership import Membership
+from expunge.audits.relearning import Relearning
+from expunge.audits.run_time import RunTime
+from expunge.audits.tow import ToW
+from expunge.audits.zero_retrain import ZeroRetrain
+from expunge.registry import by_name
+
+AUDITS = by_name((Accuracy, ToW, Membership, ZeroRetrain, Relearning, Anamnesis, Distance, RunTime))
+
+__all__ = [
+    "AUDITS",
+    "Accuracy",
+    "Anamnesis",
+    "Audit",
+    "Distance",
+    "Figure",
+    "Membership",
+    "References",
+    "Relearning",
+    "RunTime",
+    "Subject",
+    "ToW",
+    "ZeroRetrain",
+]

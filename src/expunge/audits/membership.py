@@ -1,0 +1,151 @@
+"""Membership inference: can an attacker who sees losses tell what was trained on?
+
+    s(x) = -loss(model, x),      AUC = P( s(x_forget) > s(x_unseen) ),      TPR at 1 % FPR
+
+Forget examples stand against unseen examples of the same kind: each unseen example weighs so that every group (class) has the
+same share on both sides, or else difficulty would be taken for membership. The threshold of the attack's accuracy is learned on
+other data, members from the retain set against unseen examples that are not scored. A retrained model shows about 0.5; the
+*retrained model's own value* is the ideal, for below it examples stand out as forgotten. One attack on one model is a lower
+bound on what leaks, not a proof of absence.
+
+Reference: S. Yeom, I. Giacomelli, M. Fredrikson, S. Jha. "Privacy Risk in Machine Learning: Analyzing the Connection to
+Overfitting", CSF 2018, arXiv 1709.01604; low false-positive rates as in N. Carlini et al. "Membership Inference Attacks From
+First Principles", S&P 2022, arXiv 2112.03570.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from expunge.audits.audit import Audit, Figure, References, Subject
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the attack scored: higher means "member". Weights make the groups' shares alike on both sides."""
+
+    member: NDArray[np.bool_]
+    score: Array
+    weight: Array
+    accuracy: float
+
+    def auc(self) -> float:
+        """Area under the ROC curve."""
+        return float(roc_auc_score(self.member, self.score, sample_weight=self.weight))
+
+    def roc(self) -> tuple[Array, Array]:
+        """False and true positive rates."""
+        false, true, _ = roc_curve(self.member, self.score, sample_weight=self.weight)
+        return false, true
+
+    def tpr(self, fpr: float) -> float:
+        """True positive rate at the largest threshold set whose false positive rate is at most `fpr`."""
+        false, true = self.roc()
+        return float(true[false <= fpr].max(initial=0.0))
+
+
+@dataclass(frozen=True)
+class Membership(Audit):
+    """The loss attack.
+
+    Args:
+        fpr: false positive rate at which the true positive rate is read.
+        resamples: bootstrap resamples for the 95 % intervals.
+        calibration: share of the unseen examples that teach the threshold and are not scored.
+    """
+
+    fpr: float = 0.01
+    resamples: int = 200
+    calibration: float = 0.2
+
+    figures: ClassVar[Mapping[str, str]] = {
+        "membership_auc": "AUC of the loss attack, forget against unseen; ideal: the retrained model's, about 0.5",
+        "membership_tpr": "true positive rate of the loss attack at 1 % false positives; ideal: the retrained model's, about 0.01",
+        "membership_accuracy": "balanced accuracy of the attack at a threshold learned on other data; ideal: the retrained model's, about 0.5",
+    }
+
+    def examine(self, subject: Subject, references: References) -> dict[str, Figure]:
+        trial = self.trial(subject)
+        if trial is None:
+            return {}
+        gold = None if references.gold is None else self.trial(references.gold)
+        aucs, tprs = self._bootstrap(trial, subject)
+        return {
+            "membership_auc": Figure(trial.auc(), gold and gold.auc(), _interval(aucs)),
+            "membership_tpr": Figure(trial.tpr(self.fpr), gold and gold.tpr(self.fpr), _interval(tprs)),
+            "membership_accuracy": Figure(trial.accuracy, gold and gold.accuracy),
+        }
+
+    def trial(self, subject: Subject) -> Trial | None:
+        """Attack one subject; None when the split has no unseen examples. Kept, since every model is held against the gold."""
+        if ("trial", self) not in subject.memory:
+            subject.memory["trial", self] = self._attack(subject)
+        return subject.memory["trial", self]  # type: ignore[no-any-return]
+
+    def _attack(self, subject: Subject) -> Trial | None:
+        part = subject.unseen_part()
+        unseen, groups = _losses(subject, part), subject.groups(part).numpy()
+        if len(unseen) == 0:
+            return None
+        teaches = self._rng(subject, "calibration").random(len(unseen)) < self.calibration
+        forget, known = _losses(subject, "forget"), _losses(subject, "retain")
+        weight = np.concatenate([
+            np.ones(len(forget)), _matching_weights(subject.groups("forget").numpy(), groups[~teaches])
+        ])
+        member = np.repeat([True, False], [len(forget), (~teaches).sum()])
+        score = -np.concatenate([forget, unseen[~teaches]])
+        keep = weight > 0
+        member, score, weight = member[keep], score[keep], weight[keep]
+        said = _threshold_rule(known, unseen[teaches])(score)
+        rates = [np.average(said[member == side] == side, weights=weight[member == side]) for side in (True, False)]
+        return Trial(member, score, weight, float(np.mean(rates)))
+
+    def _bootstrap(self, trial: Trial, subject: Subject) -> tuple[Array, Array]:
+        rng = self._rng(subject, "bootstrap")
+        sides = [np.flatnonzero(trial.member), np.flatnonzero(~trial.member)]
+        values = []
+        for _ in range(self.resamples):
+            rows = np.concatenate([rng.choice(side, len(side)) for side in sides])
+            drawn = Trial(trial.member[rows], trial.score[rows], trial.weight[rows], 0.0)
+            values.append((drawn.auc(), drawn.tpr(self.fpr)))
+        aucs, tprs = np.array(values).reshape(-1, 2).T
+        return aucs, tprs
+
+    def _rng(self, subject: Subject, purpose: str) -> np.random.Generator:
+        return np.random.default_rng(subject.engine.seed_for(purpose))
+
+
+def _losses(subject: Subject, part: str) -> Array:
+    return subject.losses(part).double().numpy()  # type: ignore[arg-type]
+
+
+def _matching_weights(wanted: NDArray[np.int64], groups: NDArray[np.int64]) -> Array:
+    """Weights that give `groups` the shares that the groups have in `wanted`, with mean 1."""
+    shares = {group: (wanted == group).mean() for group in np.unique(groups)}
+    counts = {group: (groups == group).sum() for group in shares}
+    weights = np.array([shares[group] / counts[group] for group in groups])
+    return weights * (len(groups) / weights.sum()) if weights.sum() > 0 else np.ones(len(groups))
+
+
+def _threshold_rule(members: Array, others: Array):  # type: ignore[no-untyped-def]
+    """A rule on scores, learned by logistic regression on the losses of known members and non-members."""
+    if len(members) == 0 or len(others) == 0:
+        return lambda score: np.zeros(len(score), dtype=bool)
+    inputs = np.concatenate([-members, -others]).reshape(-1, 1)
+    labels = np.repeat([True, False], [len(members), len(others)])
+    model = LogisticRegression(class_weight="balanced").fit(inputs, labels)
+    return lambda score: model.predict(score.reshape(-1, 1)).astype(bool)
+
+
+def _interval(values: Array) -> tuple[float, float] | None:
+    if len(values) == 0:
+        return None
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)

@@ -1,0 +1,47 @@
+"""Zero Retrain Forgetting: how far answers on the forget set are from those of networks that know nothing.
+
+    ZRF = 1 - mean_{x in forget} JS(p(x), p_random(x)) / log 2
+
+The division by log 2 puts it between 0 and 1. A retrained model does not reach 1, since it still gives confident answers: the
+ideal is the retrained model's value. The mean over several random networks is taken, since one of them is arbitrary.
+
+Reference: V. Chundawat, A. Tarun, M. Mandal, M. Kankanhalli. "Can Bad Teaching Induce Forgetting?", AAAI 2023,
+arXiv 2205.08096.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from expunge.audits.audit import Audit, Figure, References, Subject
+from expunge.losses import js_divergence
+from expunge.tasks import ClassificationTask
+
+
+@dataclass(frozen=True)
+class ZeroRetrain(Audit):
+    """ZRF against `networks` freshly initialised networks."""
+
+    networks: int = 3
+
+    takes = (ClassificationTask,)
+    figures: ClassVar[Mapping[str, str]] = {
+        "zrf": "zero retrain forgetting: likeness to ignorant networks on the forget set, 0 to 1; ideal: the retrained model's"
+    }
+
+    def examine(self, subject: Subject, references: References) -> dict[str, Figure]:
+        ideal = None if references.gold is None else self.measure(references.gold)
+        return {"zrf": Figure(self.measure(subject), ideal)}
+
+    def measure(self, subject: Subject) -> float:
+        """ZRF of one subject."""
+        values = [1 - js_divergence(subject.outputs("forget"), answers).mean().item() for answers in self._ignorant(subject)]
+        return sum(values) / len(values)
+
+    def _ignorant(self, subject: Subject) -> list[Tensor]:
+        engine, task = subject.engine, subject.task
+        networks = [Subject("", engine.new_model(task.new_model, f"ignorant {index}"), task, subject.split, engine)
+                    for index in range(self.networks)]
+        return [network.outputs("forget") for network in networks]

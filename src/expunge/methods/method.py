@@ -1,0 +1,68 @@
+"""What every unlearning method is: a frozen dataclass of hyper-parameters, called on a trained model."""
+
+import copy
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import nn
+
+from expunge.engine import Engine
+from expunge.errors import BadRequest, BadSetting, WrongTask
+from expunge.registry import Registered
+from expunge.split import Split, is_empty
+from expunge.tasks import Task
+
+
+@dataclass(frozen=True)
+class Method(Registered, ABC):
+    """Takes a trained model and returns a new one that has forgotten. Never changes the model that it is given.
+
+    A subclass defines :meth:`unlearn`, names the tasks it works on in `takes` when it needs more than a Task promises, and
+    sets `needs_retain` to False when it never looks at the retained data. `epochs=0` returns a copy of the original.
+    """
+
+    takes: ClassVar[tuple[type[Task[Any]], ...]] = (Task,)
+    needs_retain: ClassVar[bool] = True
+
+    def __call__(self, model: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:
+        """Forget `split.forget`.
+
+        Args:
+            model: the trained model; it is left as it is, in weights and in mode.
+            task: how the model is read.
+            split: what must go and what stays.
+            engine: trains, and owns all randomness.
+
+        Returns:
+            a model with the same keys and shapes, in evaluation mode, on the engine's device.
+
+        Raises:
+            WrongTask: if the method does not work on this kind of task.
+            BadRequest: if there is nothing to forget, or nothing to retain where that is needed.
+            Diverged: if training produces a loss that is not finite.
+        """
+        if not isinstance(task, self.takes):
+            wanted = " or ".join(kind.__name__ for kind in self.takes)
+            raise WrongTask(f"{self.name} works on {wanted}, not on {type(task).__name__}")
+        if is_empty(split.forget):
+            raise BadRequest(f"{self.name}: the forget stream is empty, there is nothing to forget")
+        if self.needs_retain and is_empty(split.retain):
+            raise BadRequest(f"{self.name}: the retain stream is empty, and this method needs data that stays")
+        with engine.scope(self.name), engine.seeded("method"):
+            forgotten = self.unlearn(copy.deepcopy(model).to(engine.device), task, split, engine)
+        return forgotten.eval()
+
+    @abstractmethod
+    def unlearn(self, student: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:
+        """The method itself. `student` is a copy that may be changed; what is returned is the result."""
+
+    def require(self, condition: bool, message: str) -> None:
+        """Refuse hyper-parameters that make no sense; called from `__post_init__`."""
+        if not condition:
+            raise BadSetting(f"{self.name}: {message}")
+
+
+def frozen(model: nn.Module) -> nn.Module:
+    """A copy of `model` to be listened to: evaluation mode, no gradients."""
+    return copy.deepcopy(model).eval().requires_grad_(False)

@@ -1,0 +1,103 @@
+"""SalUn: random labels, but only in the weights that what must go depends on.
+
+    m = 1[ |grad_theta L_forget(theta_o)| among the largest `saliency` share ]
+    theta = theta_o + m * (theta' - theta_o),     theta' trained with wrong labels on what goes and true ones on what stays
+
+Weights outside the mask are put back after every step: masking gradients alone leaks through momentum and weight decay.
+
+Reference: C. Fan, J. Liu, Y. Zhang, E. Wong, D. Wei, S. Liu. "SalUn: Empowering Machine Unlearning via Gradient-based Weight
+Saliency in Both Image Classification and Generation", ICLR 2024, arXiv 2310.12508.
+Needs: forget and retain data; the forget set is held in memory. Costs: one gradient over the forget set, then `epochs` passes
+over the forget data with as many retain batches.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from expunge.engine import Engine
+from expunge.gradients import mean_gradient
+from expunge.methods.method import Method
+from expunge.methods.random_labels import relabelled, wrong_and_right
+from expunge.optimizers import Optimizer, Schedule
+from expunge.split import Split, paired
+from expunge.tasks import ClassificationTask, Task
+
+
+@dataclass(frozen=True)
+class SalUn(Method):
+    """Random labels inside a saliency mask.
+
+    Args:
+        saliency: share of all weights that may change, between 0 and 1.
+        forget_weight: share of the forget term, between 0 and 1.
+        epochs: passes over the stream named by `epoch_of`.
+        epoch_of: "forget" or "retain", see :func:`expunge.split.paired`.
+        optimizer: fresh, with its learning rate.
+        schedule: of the learning rate.
+    """
+
+    saliency: float = 0.5
+    forget_weight: float = 0.3
+    epochs: int = 5
+    epoch_of: Literal["forget", "retain"] = "forget"
+    optimizer: Optimizer = Optimizer("adam", 1e-3)
+    schedule: Schedule = "cosine"
+
+    takes: ClassVar[tuple[type[Task[Any]], ...]] = (ClassificationTask,)
+
+    def __post_init__(self) -> None:
+        self.require(0 <= self.saliency <= 1, f"saliency must lie between 0 and 1, not {self.saliency}")
+        self.require(0 <= self.forget_weight <= 1, f"forget_weight must lie between 0 and 1, not {self.forget_weight}")
+
+    def unlearn(self, student: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:
+        assert isinstance(task, ClassificationTask)
+        gradient = mean_gradient(student, lambda model, batch: task.losses(task.outputs(model, batch), batch), split.forget)
+        optimizer = Masked(self.optimizer, saliency_mask(gradient, self.saliency))
+        stream = paired(relabelled(task, split.forget, engine), split.retain, self.epoch_of)
+        loss = wrong_and_right(task, self.forget_weight)
+        return engine.fit(student, loss, stream, epochs=self.epochs, optimizer=optimizer, schedule=self.schedule)
+
+
+def saliency_mask(gradient: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """True for the `share` of all scalars, over all tensors together, whose gradient is largest in size.
+
+    >>> saliency_mask({"a": torch.tensor([1.0, -5.0]), "b": torch.tensor([[2.0], [0.5]])}, 0.5)
+    {'a': tensor([False,  True]), 'b': tensor([[ True],
+            [False]])}
+    """
+    sizes = torch.cat([value.abs().flatten() for value in gradient.values()])
+    chosen = torch.zeros_like(sizes, dtype=torch.bool)
+    chosen[sizes.topk(round(share * len(sizes))).indices] = True
+    parts = chosen.split([value.numel() for value in gradient.values()])
+    return {name: part.view_as(value) for (name, value), part in zip(gradient.items(), parts, strict=True)}
+
+
+@dataclass(frozen=True, eq=False)
+class Masked:
+    """An optimizer recipe that holds all trainable weights outside `mask` where they are, whatever the optimizer does."""
+
+    recipe: Optimizer
+    mask: dict[str, Tensor]
+
+    def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        trainable = [parameter for parameter in parameters if parameter.requires_grad]
+        optimizer = self.recipe(trainable)
+        kept = [
+            (parameter, mask, parameter.detach().clone())
+            for parameter, mask in zip(trainable, self.mask.values(), strict=True)
+        ]
+
+        def restore(*_: Any) -> None:
+            with torch.no_grad():
+                for parameter, mask, original in kept:
+                    parameter.copy_(torch.where(mask, parameter, original))
+
+        optimizer.register_step_post_hook(restore)
+        return optimizer
+
+    def __repr__(self) -> str:
+        return f"Masked({self.recipe}, {[int(mask.sum()) for mask in self.mask.values()]})"

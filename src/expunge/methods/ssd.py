@@ -1,0 +1,64 @@
+"""Selective Synaptic Dampening: shrink the weights that matter more for what goes than for everything.
+
+    where I_f,j > alpha * I_D,j :     theta_j <- min(lambda * I_D,j / I_f,j , 1) * theta_j
+
+I_D and I_f are the diagonal Fisher information over the whole training set and over the forget set. No training step is made.
+
+Reference: J. Foster, S. Schoepf, A. Brintrup. "Fast Machine Unlearning Without Retraining Through Selective Synaptic
+Dampening", AAAI 2024, arXiv 2308.07707.
+Needs: forget and retain data. Costs: one gradient for each example that the Fisher information is measured on.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from expunge.dampening import dampen
+from expunge.engine import Engine
+from expunge.gradients import diagonal_fisher
+from expunge.methods.method import Method
+from expunge.split import Shuffled, Split
+from expunge.tasks import Task
+
+
+@dataclass(frozen=True)
+class SSD(Method):
+    """Dampen by Fisher information.
+
+    Args:
+        alpha: selection weight, > 0: how many times more important for the forget set a weight must be. The knob to turn.
+        dampening: lambda, >= 0: small values shrink harder.
+        per_example: true Fisher of single examples; False for the squared gradient of batches, as the published code has it.
+        max_examples: examples of each stream to measure on, drawn at random; None for all.
+    """
+
+    alpha: float = 10.0
+    dampening: float = 1.0
+    per_example: bool = True
+    max_examples: int | None = 1000
+
+    def __post_init__(self) -> None:
+        self.require(self.alpha > 0, f"alpha must be above 0, not {self.alpha}")
+        self.require(self.dampening >= 0, f"dampening must be 0 or more, not {self.dampening}")
+
+    def unlearn(self, student: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:
+        def losses(model: nn.Module, batch: Any) -> Tensor:
+            return task.losses(task.outputs(model, batch), batch)
+
+        def fisher(stream: Any) -> dict[str, Tensor]:
+            order = Shuffled(stream, engine.generator("fisher"))
+            return diagonal_fisher(student, losses, order, self.per_example, self.max_examples)
+
+        goes, stays = fisher(split.forget), fisher(split.retain)
+        share = forget_share(split)
+        whole = {name: share * goes[name] + (1 - share) * stays[name] for name in goes}
+        dampen(student, reference=whole, target=goes, cutoff=1 / self.alpha, constant=self.dampening)
+        return student
+
+
+def forget_share(split: Split) -> float:
+    """The forget set's share of the training set, counted in batches where a stream does not know its examples."""
+    counts = [getattr(stream, "examples", None) for stream in (split.forget, split.retain)]
+    forget, retain = counts if None not in counts else (len(split.forget), len(split.retain))  # type: ignore[arg-type]
+    return float(forget) / float(forget + retain)
