@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from expunge.importing import import_callable
 from expunge.errors import BadSetting
+from expunge.importing import import_callable
 
 
 @pytest.fixture

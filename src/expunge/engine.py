@@ -28,7 +28,7 @@ from expunge.errors import BadSetting
 from expunge.ledger import Ledger
 from expunge.optimizers import Optimizer, Schedule, learning_rate_factor
 from expunge.progress import ProgressBar
-from expunge.split import Stream, one_epoch
+from expunge.split import Epochs, Stream, one_epoch
 from expunge.storage import load_weights, read_weights, write_weights
 
 Loss = Callable[[nn.Module, Any], Tensor | dict[str, Tensor]]
@@ -137,7 +137,7 @@ class Engine:
         self,
         model: nn.Module,
         loss: Loss,
-        batches: Stream | Sequence[Stream],
+        batches: Stream | Epochs | Sequence[Stream | Epochs],
         *,
         epochs: int | None = None,
         steps: int | None = None,
@@ -213,7 +213,7 @@ class Engine:
         self,
         run: "_Run",
         loss: Loss,
-        stream: Stream,
+        stream: Stream | Epochs,
         total: int,
         schedule: Schedule,
         clip_norm: float | None,
@@ -375,12 +375,12 @@ def on_device_of(model: nn.Module, batch: Any) -> Any:
 
 
 def _total_steps(
-    batches: Stream | Sequence[Stream], plan: list[Stream] | None, epochs: int | None, steps: int | None
+    batches: Stream | Epochs | Sequence[Stream | Epochs], plan: list[Stream] | None, epochs: int | None, steps: int | None
 ) -> int:
     if epochs is not None and steps is not None:
         raise BadSetting("give epochs or steps, not both")
     if plan is not None:
-        return sum(len(stream) for stream in plan)  # type: ignore[arg-type]
+        return sum(len(stream) for stream in plan)  # type: ignore[misc, arg-type]
     if steps is None and epochs is None:
         raise BadSetting("give the amount of training: epochs, steps, or a list with one stream for each epoch")
     amount = steps if steps is not None else epochs
@@ -408,4 +408,3 @@ def _peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-

@@ -7,6 +7,7 @@ import torch
 from accelerate.utils.operations import recursively_apply
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
+from torch.utils._pytree import tree_leaves
 
 from expunge.engine import on_device_of
 from expunge.errors import BadSetting
@@ -62,9 +63,7 @@ def mean_gradient(model: nn.Module, losses: Losses, batches: Stream) -> dict[str
     for batch in batches:
         values = losses(model, on_device_of(model, batch))
         examples += len(values)
-        for (_, total), part in zip(
-            totals.items(), torch.autograd.grad(values.sum(), list(parameters.values())), strict=True
-        ):
+        for (_, total), part in zip(totals.items(), torch.autograd.grad(values.sum(), list(parameters.values())), strict=True):
             total += part
     model.train(was_training)
     if examples == 0:
@@ -82,9 +81,7 @@ class _Functional:
         return functional_call(self.model, self.tensors, args, kwargs)
 
 
-def _per_example_squares(
-    model: nn.Module, losses: Losses, parameters: dict[str, Tensor], batch: Any
-) -> dict[str, Tensor]:
+def _per_example_squares(model: nn.Module, losses: Losses, parameters: dict[str, Tensor], batch: Any) -> dict[str, Tensor]:
     def single(values: dict[str, Tensor], example: Any) -> Tensor:
         alone = recursively_apply(lambda tensor: tensor.unsqueeze(0), example)
         return losses(_Functional(model, values), alone).sum()
@@ -103,7 +100,6 @@ def _limited(model: nn.Module, batches: Stream, max_examples: int | None) -> Ite
     for batch in batches:
         if max_examples is not None and seen >= max_examples:
             return
-        sizes: list[int] = []
-        recursively_apply(lambda tensor: sizes.append(len(tensor)) or tensor, batch)  # noqa: B023
-        seen += sizes[0]
-        yield on_device_of(model, batch), sizes[0]
+        size = len(next(tensor for tensor in tree_leaves(batch) if isinstance(tensor, Tensor)))
+        seen += size
+        yield on_device_of(model, batch), size

@@ -10,7 +10,7 @@ import math
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +19,16 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from expunge.errors import BadRequest, BadSetting
 
 Stream = Iterable[Any]
+
+
+class Epochs(Protocol):
+    """Anything that can be passed over in an order drawn from a generator."""
+
+    def epoch(self, generator: torch.Generator) -> Iterator[Any]:
+        """One pass."""
+        ...
+
+    def __len__(self) -> int: ...
 
 
 class Batches:
@@ -67,7 +77,7 @@ class Batches:
         if isinstance(self.dataset, TensorDataset):
             tensors = self.dataset.tensors
             return (tuple(tensor[rows] for tensor in tensors) for rows in chunks)
-        loader: Stream = DataLoader(self.dataset, batch_sampler=[rows.tolist() for rows in chunks])  # type: ignore[arg-type]
+        loader: Stream = DataLoader(self.dataset, batch_sampler=[rows.tolist() for rows in chunks])
         return iter(loader) if generator is None else _isolated(loader, generator)
 
     def with_batch_size(self, batch_size: int) -> "Batches":
@@ -75,10 +85,10 @@ class Batches:
         return Batches(self.dataset, batch_size, self.indices.tolist(), self.shuffle)
 
 
-def one_epoch(stream: Stream, generator: torch.Generator) -> Iterator[Any]:
+def one_epoch(stream: Stream | Epochs, generator: torch.Generator) -> Iterator[Any]:
     """One pass over any stream whose every random draw comes from `generator`; the caller's random state is left alone."""
     epoch = getattr(stream, "epoch", None)
-    return epoch(generator) if epoch is not None else _isolated(stream, generator)
+    return epoch(generator) if epoch is not None else _isolated(stream, generator)  # type: ignore[arg-type]
 
 
 def _isolated(stream: Stream, generator: torch.Generator) -> Iterator[Any]:

@@ -67,7 +67,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         )
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except SafetensorError as error:
         raise BadFile(f"{path} is not a whole safetensors file: {error}") from error
 
@@ -89,8 +89,8 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     for name, tensor in expected.items():
         if tensors[name].shape != tensor.shape:
             raise BadFile(
-                f"{path}: '{name}' has shape {tuple(tensors[name].shape)}, {type(model).__name__} expects {tuple(tensor.shape)}; "
-                "check the number of classes, the width and the input size of the model"
+                f"{path}: '{name}' has shape {tuple(tensors[name].shape)}, not {tuple(tensor.shape)} as in "
+                f"{type(model).__name__}; check the number of classes, the width and the input size of the model"
             )
     model.load_state_dict(tensors)
     return model

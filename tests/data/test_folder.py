@@ -99,9 +99,7 @@ def test_an_image_is_turned_as_its_camera_was(tmp_path):
     assert read_image(tmp_path / "turned.png", 2, grayscale=True)[0].tolist() == [[0, 0], [255, 255]]
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda good: b"no image at all", lambda good: good[: len(good) // 2], lambda _: b""]
-)
+@pytest.mark.parametrize("damage", [lambda good: b"no image at all", lambda good: good[: len(good) // 2], lambda _: b""])
 def test_an_image_that_cannot_be_read_is_named(animals, damage):
     path = animals / "dog" / "3.png"
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)

@@ -17,9 +17,7 @@ real_data = pytest.mark.skipif(not os.environ.get("EXPUNGE_DATA"), reason="EXPUN
 def write_mnist(folder, count=6):
     folder.mkdir()
     for start in ("train", "t10k"):
-        (folder / f"{start}-images-idx3-ubyte").write_bytes(
-            struct.pack(">HBB3I", 0, 8, 3, count, 28, 28) + bytes(784 * count)
-        )
+        (folder / f"{start}-images-idx3-ubyte").write_bytes(struct.pack(">HBB3I", 0, 8, 3, count, 28, 28) + bytes(784 * count))
         (folder / f"{start}-labels-idx1-ubyte").write_bytes(struct.pack(">HBBI", 0, 8, 1, count) + bytes(range(count)))
 
 

@@ -87,9 +87,7 @@ def test_nothing_left_in_the_holdout(train):
 
 
 def test_a_training_set_is_no_holdout(train):
-    with pytest.raises(
-        BadRequest, match=r"7 of 7 holdout rows are training rows too \(2 of them are to be forgotten\)"
-    ):
+    with pytest.raises(BadRequest, match=r"7 of 7 holdout rows are training rows too \(2 of them are to be forgotten\)"):
         split_by(ForgetRows((0, 1)), train, train)
     with pytest.raises(BadRequest, match=r"2 of 3 holdout rows .* \(1 of them are .*the first is row 2 of the dataset"):
         split_by(ForgetRows((0, 2)), Subset(train, [0, 1, 2, 3]), Subset(train, [3, 2, 4]))

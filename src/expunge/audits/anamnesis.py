@@ -27,9 +27,7 @@ class Anamnesis(Audit):
 
     relearning: Relearning = Relearning()
 
-    figures: ClassVar[Mapping[str, str]] = {
-        "anamnesis_index": "relearn time as a multiple of the retrained models'; ideal: 1"
-    }
+    figures: ClassVar[Mapping[str, str]] = {"anamnesis_index": "relearn time as a multiple of the retrained models'; ideal: 1"}
 
     def examine(self, subject: Subject, references: References) -> dict[str, Figure]:
         if references.original is None or not references.retrained:

@@ -86,7 +86,7 @@ class Subject:
             outputs = task.collect(self.model, _in_fixed_order(self.stream(part), self.engine), read)
             columns = [torch.cat(column) for column in zip(*rest, strict=True)] if rest else [torch.empty(0)] * 3
             self.memory["read", part] = (outputs, *columns)
-        return self.memory["read", part]  # type: ignore[no-any-return]
+        return self.memory["read", part]
 
 
 def _in_fixed_order(stream: Stream, engine: Engine) -> Iterator[Any]:
@@ -112,6 +112,7 @@ class Audit(Registered, ABC):
     """Asks a model whether it still knows. Fields are settings; calling it gives figures by name, never a bare boolean."""
 
     takes: ClassVar[tuple[type[Task[Any]], ...]] = (Task,)
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     figures: ClassVar[Mapping[str, str]]  # what each figure is and which value is ideal, a sentence each
 
     def __call__(self, subject: Subject, references: References = References()) -> dict[str, Figure]:
@@ -129,5 +130,3 @@ class Audit(Registered, ABC):
     @abstractmethod
     def examine(self, subject: Subject, references: References) -> dict[str, Figure]:
         """The audit itself."""
-
-

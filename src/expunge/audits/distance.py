@@ -25,8 +25,8 @@ class Distance(Audit):
     figures: ClassVar[Mapping[str, str]] = {
         "forget_kl": "KL divergence (nats) from the retrained model's answers on the forget set; ideal: 0",
         "holdout_kl": "KL divergence (nats) from the retrained model's answers on the holdout set; ideal: 0",
-        "forget_activation_distance": "distance (0 to 1.41) of the class probabilities to the retrained model's on the forget set; ideal: 0",
-        "holdout_activation_distance": "distance (0 to 1.41) of the class probabilities to the retrained model's on the holdout set; ideal: 0",
+        "forget_activation_distance": "distance (0 to 1.41) to the retrained model's probabilities, forget set; ideal: 0",
+        "holdout_activation_distance": "distance (0 to 1.41) to the retrained model's probabilities, holdout set; ideal: 0",
     }
 
     def examine(self, subject: Subject, references: References) -> dict[str, Figure]:
@@ -34,7 +34,7 @@ class Distance(Audit):
         if references.gold is None:
             return found
         for part in ("forget", "holdout"):
-            ours, gold = subject.outputs(part), references.gold.outputs(part)  # type: ignore[arg-type]
+            ours, gold = subject.outputs(part), references.gold.outputs(part)
             if len(ours):
                 found[f"{part}_kl"] = Figure(subject.task.divergence(ours, gold).mean().item(), 0.0)
                 found[f"{part}_activation_distance"] = Figure(activation_distance(ours, gold).mean().item(), 0.0)

@@ -63,7 +63,7 @@ class Relearning(Audit):
         key = ("relearn_steps", self, id(original))
         if key not in subject.memory:
             subject.memory[key] = self._count(subject, original)
-        return subject.memory[key]  # type: ignore[no-any-return]
+        return subject.memory[key]
 
     def _count(self, subject: Subject, original: Subject) -> int:
         task, split, engine = subject.task, subject.split, subject.engine
@@ -94,7 +94,7 @@ class Relearning(Audit):
 
 
 def _score(task: Any, model: nn.Module, batches: Stream) -> float:
-    return task.evaluate(model, batches)[task.score_name]  # type: ignore[no-any-return]
+    return task.evaluate(model, batches)[task.score_name]
 
 
 def _first(stream: Stream, examples: int) -> list[Any]:
@@ -106,5 +106,3 @@ def _first(stream: Stream, examples: int) -> list[Any]:
         if seen >= examples:
             break
     return batches
-
-

@@ -28,7 +28,7 @@ class ToW(Audit):
             return {}
         product = 1.0
         for part in ("forget", "retain", "holdout"):
-            ours, gold = subject.scores(part), references.gold.scores(part)  # type: ignore[arg-type]
+            ours, gold = subject.scores(part), references.gold.scores(part)
             if len(ours):
                 product *= 1 - abs(ours.mean().item() - gold.mean().item())
         return {"tow": Figure(product, 1.0)}

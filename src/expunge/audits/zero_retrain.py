@@ -42,6 +42,8 @@ class ZeroRetrain(Audit):
 
     def _ignorant(self, subject: Subject) -> list[Tensor]:
         engine, task = subject.engine, subject.task
-        networks = [Subject("", engine.new_model(task.new_model, f"ignorant {index}"), task, subject.split, engine)
-                    for index in range(self.networks)]
+        networks = [
+            Subject("", engine.new_model(task.new_model, f"ignorant {index}"), task, subject.split, engine)
+            for index in range(self.networks)
+        ]
         return [network.outputs("forget") for network in networks]

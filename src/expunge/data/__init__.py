@@ -15,7 +15,6 @@ from expunge.data.columns import read_columns, read_values
 from expunge.data.digits import read_digits
 from expunge.data.folder import read_folder
 from expunge.data.idx import FASHION_MNIST, MNIST
-from expunge.importing import import_callable, is_import_string, working_directory_importable
 from expunge.data.published import PublicSet
 from expunge.data.records import (
     Records,
@@ -30,6 +29,7 @@ from expunge.data.records import (
 )
 from expunge.data.splitting import split_by
 from expunge.errors import BadFile, BadSetting, ExpungeError
+from expunge.importing import import_callable, is_import_string, working_directory_importable
 
 __all__ = [
     "DATASETS",
@@ -131,9 +131,7 @@ def _read(name_or_path: str | Path, size: int, grayscale: bool) -> Source:
     if is_import_string(name):
         return _read_import(name)
     if path.exists():
-        raise BadFile(
-            f"{path} is a file; expected a folder of images by class, of idx files or of CIFAR-10's binary files"
-        )
+        raise BadFile(f"{path} is a file; expected a folder of images by class, of idx files or of CIFAR-10's binary files")
     close = difflib.get_close_matches(name, DATASETS, n=1)
     raise BadSetting(
         f"there is no data '{name}'{f' (did you mean {close[0]}?)' if close else ''}: it is no folder, "
@@ -164,9 +162,7 @@ def _read_import(name: str) -> Source:
         raise BadSetting(f"{name!r} returned a {type(found).__name__}; expected a Source or a pair (train, holdout)")
     for part in found:
         if not hasattr(part, "__getitem__"):
-            raise BadSetting(
-                f"{name!r} returned a {type(part).__name__} in its pair; expected two datasets with __getitem__"
-            )
+            raise BadSetting(f"{name!r} returned a {type(part).__name__} in its pair; expected two datasets with __getitem__")
         length(part)
     classes = classes_of(found[0]) or numbered_classes(targets_of(found[0]))
     return Source(name.partition(":")[2], found[0], found[1], classes)
@@ -182,9 +178,7 @@ def _with_file(train: Dataset[Any], path: Path) -> Dataset[Any]:
         raise BadFile(f"{path}: {len(found['file']) - len(place):,} files are listed more than once; one line a file")
     absent = [file for file in present["file"].tolist() if file not in place]
     if absent:
-        raise BadFile(
-            f"{path} has no line for {len(absent):,} of {length(train):,} training files, such as {absent[0]}"
-        )
+        raise BadFile(f"{path} has no line for {len(absent):,} of {length(train):,} training files, such as {absent[0]}")
     lines = np.array([place[file] for file in present["file"].tolist()])
     return with_columns(train, {name: values[lines] for name, values in found.items() if name != "file"})
 

@@ -33,8 +33,7 @@ def read_columns(csv_path: str | Path, rows: int | None) -> dict[str, np.ndarray
     for number, line in lines:
         if len(line) != len(header):
             raise BadFile(
-                f"{path}, line {number:,}: {len(line)} values, but the header names {len(header)} columns "
-                f"({','.join(header)})"
+                f"{path}, line {number:,}: {len(line)} values, but the header names {len(header)} columns ({','.join(header)})"
             )
     if rows is not None and len(lines) != rows:
         raise BadFile(

@@ -80,9 +80,7 @@ def read_source(folder: Path, public: PublicSet | None = None) -> Source:
     train, train_labels = _read_pair(files[0], files[1], public)
     holdout, holdout_labels = _read_pair(files[2], files[3], public)
     if train.shape[1:] != holdout.shape[1:]:
-        raise BadFile(
-            f"{files[2]} holds images of {_size(holdout)}, but {files[0]} of {_size(train)}: they must be alike"
-        )
+        raise BadFile(f"{files[2]} holds images of {_size(holdout)}, but {files[0]} of {_size(train)}: they must be alike")
     classes = public.classes if public else numbered_classes(np.concatenate([train_labels, holdout_labels]))
     return Source(
         public.name if public else folder.resolve().name,
@@ -156,8 +154,7 @@ def _read_pair(images_path: Path, labels_path: Path, public: PublicSet | None) -
         )
     if public and images.shape[1:] != public.shape[1:]:
         raise BadFile(
-            f"{images_path} holds images of {_size(images)}; "
-            f"those of {public.title} have {_by(public.shape[1:])} pixels"
+            f"{images_path} holds images of {_size(images)}; those of {public.title} have {_by(public.shape[1:])} pixels"
         )
     if public and labels.max() >= len(public.classes):
         row = int(np.argmax(labels >= len(public.classes)))

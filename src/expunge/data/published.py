@@ -51,9 +51,7 @@ class PublicSet:
 
 def missing(public: PublicSet | None, file: str, folder: Path) -> BadFile:
     """The same error for a folder that the user named, of which it is not known whose set it holds."""
-    return (
-        public.missing(file, folder) if public else BadFile(f"file {file} was looked for in {folder}, and is not there")
-    )
+    return public.missing(file, folder) if public else BadFile(f"file {file} was looked for in {folder}, and is not there")
 
 
 def read_failed(path: Path, error: Exception) -> BadFile:

@@ -41,9 +41,7 @@ class Records(TensorDataset):
         classes: Sequence[str] = (),
     ) -> None:
         if len(inputs) != len(targets):
-            raise BadSetting(
-                f"every row needs one target: there are {len(inputs):,} inputs and {len(targets):,} targets"
-            )
+            raise BadSetting(f"every row needs one target: there are {len(inputs):,} inputs and {len(targets):,} targets")
         super().__init__(inputs, targets)
         self.columns = {name: np.asarray(values) for name, values in (columns or {}).items()}
         self.classes = tuple(classes)
@@ -222,9 +220,7 @@ def _rows(dataset: Any) -> Iterable[Any]:
 
 def _target(row: Any, index: int) -> Any:
     if not isinstance(row, tuple | list) or len(row) < 2:
-        raise BadSetting(
-            f"row {index} is a {type(row).__name__}: a row must be (input, target) for its target to be read"
-        )
+        raise BadSetting(f"row {index} is a {type(row).__name__}: a row must be (input, target) for its target to be read")
     return row[1].tolist() if isinstance(row[1], Tensor) else row[1]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from expunge.data.records import classes_of, columns_of, length, targets_of, unwrap
-from expunge.errors import BadRequest
+from expunge.errors import BadRequest, BadSetting
 from expunge.requests import Request
 from expunge.split import Batches, Split
 
@@ -18,6 +18,7 @@ def split_by(
     batch_size: int = 64,
     retain_batch_size: int | None = None,
     classes: tuple[str, ...] | None = None,
+    validation: float = 0.0,
 ) -> Split:
     """Split a training set into what must go and what stays, and a holdout into what is like one and like the other.
 
@@ -28,6 +29,7 @@ def split_by(
         batch_size: examples in a batch of `forget` and of the holdouts; of `retain` too, unless `retain_batch_size`
             is given.
         classes: the name of each class; those that `train` knows when None.
+        validation: share of the holdout rows, of each class alike, that methods may look at; no audit ever sees them.
 
     Returns:
         a split; its `holdout_forget` is None unless the request tells unseen rows apart and there are any.
@@ -56,11 +58,16 @@ def split_by(
     _check_apart(train, holdout, forget)
     like_forget = _like_forget(request, holdout, names)
     like_retain = without(length(holdout), like_forget)
+    reserved = _reserved(holdout, validation)
+    shown = like_forget if len(like_forget) else like_retain  # what is unseen and like what goes
+    validation_forget = np.intersect1d(shown, reserved)
+    like_forget, like_retain = np.setdiff1d(like_forget, reserved), np.setdiff1d(like_retain, reserved)
     return Split(
         forget=_batches(train, forget, batch_size),
         retain=_batches(train, retain, batch_size if retain_batch_size is None else retain_batch_size),
         holdout=_batches(holdout, like_retain, batch_size),
         holdout_forget=_batches(holdout, like_forget, batch_size) if len(like_forget) else None,
+        validation_forget=_batches(holdout, validation_forget, batch_size),
     )
 
 
@@ -99,6 +106,13 @@ def stratified_rows(targets: np.ndarray, count: int, seed: int) -> np.ndarray:
 def _targets(request: Request, dataset: Dataset[Any]) -> np.ndarray:
     # Reading the targets of a foreign dataset may mean decoding every one of its files.
     return targets_of(dataset) if request.reads_targets else np.broadcast_to(np.int64(0), length(dataset))
+
+
+def _reserved(holdout: Dataset[Any], share: float) -> np.ndarray:
+    if not 0 <= share < 1:
+        raise BadSetting(f"the share of the holdout for validation must be 0 or more and below 1, not {share}")
+    count = int(share * length(holdout))
+    return stratified_rows(targets_of(holdout), count, seed=0) if count else np.empty(0, dtype=np.int64)
 
 
 def _like_forget(request: Request, holdout: Dataset[Any], classes: tuple[str, ...]) -> np.ndarray:

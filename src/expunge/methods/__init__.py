@@ -13,7 +13,17 @@ from expunge.methods.ssd import SSD
 from expunge.registry import by_name
 
 METHODS = by_name(
-    (Retrain, Finetune, GradientAscent, NegGradPlus, RandomLabels, BadTeacher, SCRUB, SSD, SalUn)  # in the papers' order
+    (
+        Retrain,
+        Finetune,
+        GradientAscent,
+        NegGradPlus,
+        RandomLabels,
+        BadTeacher,
+        SCRUB,
+        SSD,
+        SalUn,
+    )  # in the papers' order
 )
 
 __all__ = [

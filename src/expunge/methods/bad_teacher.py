@@ -40,10 +40,10 @@ class BadTeacher(Method):
     """
 
     temperature: float = 1.0
-    forget_weight: float = 0.3
-    epochs: int = 5
+    forget_weight: float = 0.2
+    epochs: int = 8
     epoch_of: Literal["forget", "retain"] = "forget"
-    optimizer: Optimizer = Optimizer("adam", 1e-3)
+    optimizer: Optimizer = Optimizer("adam", 5e-3)
     schedule: Schedule = "cosine"
 
     def __post_init__(self) -> None:

@@ -32,7 +32,7 @@ class Finetune(Method):
     """
 
     epochs: int = 5
-    optimizer: Optimizer = Optimizer("sgd", 0.02, momentum=0.9)
+    optimizer: Optimizer = Optimizer("sgd", 0.05, momentum=0.9)
     schedule: Schedule = "cosine"
 
     def unlearn(self, student: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:
@@ -41,5 +41,6 @@ class Finetune(Method):
             lambda model, batch: {"retain": task.losses(task.outputs(model, batch), batch)},
             split.retain,
             epochs=self.epochs,
-            optimizer=self.optimizer, schedule=self.schedule,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
         )

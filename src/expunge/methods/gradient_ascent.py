@@ -30,12 +30,12 @@ class GradientAscent(Method):
     Args:
         epochs: passes over the forget data.
         optimizer: fresh, with its learning rate: the knob on which all depends.
-        loss_cap: examples with a loss above it are left alone; None for no cap.
+        loss_cap: examples with a loss above it are left alone; None, as published, for no cap.
     """
 
-    epochs: int = 1
-    optimizer: Optimizer = Optimizer("sgd", 0.01)
-    loss_cap: float | None = None
+    epochs: int = 10
+    optimizer: Optimizer = Optimizer("sgd", 1e-3)
+    loss_cap: float | None = 3.0
 
     needs_retain: ClassVar[bool] = False
 

@@ -24,6 +24,7 @@ class Method(Registered, ABC):
 
     takes: ClassVar[tuple[type[Task[Any]], ...]] = (Task,)
     needs_retain: ClassVar[bool] = True
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # a job file with an unknown field is refused
 
     def __call__(self, model: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:
         """Forget `split.forget`.

@@ -22,7 +22,7 @@ from expunge.tasks import Task
 
 @dataclass(frozen=True)
 class NegGradPlus(Method):
-    """Reverse the loss on what goes, keep it on what stays.
+    """Reverse the loss on what goes, keep it on what stays. The published alpha is 0.95, without a cap.
 
     Args:
         alpha: weight of the retain term, between 0 and 1.
@@ -31,14 +31,15 @@ class NegGradPlus(Method):
         optimizer: fresh, with its learning rate.
         schedule: of the learning rate.
         loss_cap: forget examples with a loss above it are left alone; None, as published, for no cap.
+            Without one the model is damaged when the forget loss runs away; 3 nats leave the right class a probability of 5 %.
     """
 
-    alpha: float = 0.95
+    alpha: float = 0.9
     epochs: int = 5
     epoch_of: Literal["forget", "retain"] = "forget"
     optimizer: Optimizer = Optimizer("adam", 1e-3)
     schedule: Schedule = "cosine"
-    loss_cap: float | None = None
+    loss_cap: float | None = 3.0
 
     def __post_init__(self) -> None:
         self.require(0 <= self.alpha <= 1, f"alpha must lie between 0 and 1, not {self.alpha}")

@@ -35,10 +35,10 @@ class RandomLabels(Method):
         schedule: of the learning rate.
     """
 
-    forget_weight: float = 0.3
-    epochs: int = 5
+    forget_weight: float = 0.05
+    epochs: int = 8
     epoch_of: Literal["forget", "retain"] = "forget"
-    optimizer: Optimizer = Optimizer("adam", 1e-3)
+    optimizer: Optimizer = Optimizer("adam", 2e-3)
     schedule: Schedule = "cosine"
 
     takes: ClassVar[tuple[type[Task[Any]], ...]] = (ClassificationTask,)

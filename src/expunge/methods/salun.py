@@ -41,10 +41,10 @@ class SalUn(Method):
     """
 
     saliency: float = 0.5
-    forget_weight: float = 0.3
-    epochs: int = 5
+    forget_weight: float = 0.05
+    epochs: int = 8
     epoch_of: Literal["forget", "retain"] = "forget"
-    optimizer: Optimizer = Optimizer("adam", 1e-3)
+    optimizer: Optimizer = Optimizer("adam", 2e-3)
     schedule: Schedule = "cosine"
 
     takes: ClassVar[tuple[type[Task[Any]], ...]] = (ClassificationTask,)
@@ -87,8 +87,7 @@ class Masked:
         trainable = [parameter for parameter in parameters if parameter.requires_grad]
         optimizer = self.recipe(trainable)
         kept = [
-            (parameter, mask, parameter.detach().clone())
-            for parameter, mask in zip(trainable, self.mask.values(), strict=True)
+            (parameter, mask, parameter.detach().clone()) for parameter, mask in zip(trainable, self.mask.values(), strict=True)
         ]
 
         def restore(*_: Any) -> None:

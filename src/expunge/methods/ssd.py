@@ -26,6 +26,10 @@ from expunge.tasks import Task
 class SSD(Method):
     """Dampen by Fisher information.
 
+    The published defaults are alpha 10 and lambda 1, for the batch approximation on a large network. With the true Fisher of a
+    small one, alpha near 2 selects; measuring on a sample of 1,000 examples was not enough to tell weights apart, because
+    a few hard examples make up most of it.
+
     Args:
         alpha: selection weight, > 0: how many times more important for the forget set a weight must be. The knob to turn.
         dampening: lambda, >= 0: small values shrink harder.
@@ -33,10 +37,10 @@ class SSD(Method):
         max_examples: examples of each stream to measure on, drawn at random; None for all.
     """
 
-    alpha: float = 10.0
-    dampening: float = 1.0
+    alpha: float = 2.0
+    dampening: float = 0.1
     per_example: bool = True
-    max_examples: int | None = 1000
+    max_examples: int | None = None
 
     def __post_init__(self) -> None:
         self.require(self.alpha > 0, f"alpha must be above 0, not {self.alpha}")
@@ -59,6 +63,5 @@ class SSD(Method):
 
 def forget_share(split: Split) -> float:
     """The forget set's share of the training set, counted in batches where a stream does not know its examples."""
-    counts = [getattr(stream, "examples", None) for stream in (split.forget, split.retain)]
-    forget, retain = counts if None not in counts else (len(split.forget), len(split.retain))  # type: ignore[arg-type]
+    forget, retain = (getattr(stream, "examples", None) or len(stream) for stream in (split.forget, split.retain))  # type: ignore[arg-type]
     return float(forget) / float(forget + retain)

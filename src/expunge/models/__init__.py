@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from expunge.importing import import_callable, working_directory_importable
 from expunge.data.records import Source
 from expunge.errors import BadSetting, ExpungeError
+from expunge.importing import import_callable, working_directory_importable
 from expunge.models.cnn import SmallCNN
 from expunge.models.mlp import MLP
 from expunge.models.resnet import ResNet18
@@ -24,9 +24,7 @@ MODELS: dict[str, type[nn.Module]] = {"mlp": MLP, "small-cnn": SmallCNN, "resnet
 _FROM_DATA = ("input_shape", "classes")
 
 
-def build(
-    name: str, data: Source | tuple[Sequence[int], int | Sequence[str]], **arguments: Any
-) -> Callable[[], nn.Module]:
+def build(name: str, data: Source | tuple[Sequence[int], int | Sequence[str]], **arguments: Any) -> Callable[[], nn.Module]:
     """A function that makes a network with fresh weights each time it is called.
 
     Args:
@@ -65,9 +63,7 @@ def _shape_and_classes(data: Source | tuple[Sequence[int], int | Sequence[str]])
     return tuple(shape), classes if isinstance(classes, int) else len(classes)
 
 
-def _call_arguments(
-    name: str, factory: Callable[..., Any], given: dict[str, Any], arguments: dict[str, Any]
-) -> dict[str, Any]:
+def _call_arguments(name: str, factory: Callable[..., Any], given: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
     """All arguments of the call, held against the parameters of the factory."""
     try:
         signature = inspect.signature(factory)

@@ -25,9 +25,7 @@ def check_image_shape(network: str, input_shape: Sequence[int]) -> tuple[int, in
     """
     shape = check_shape(network, input_shape)
     if len(shape) != 3:
-        raise BadSetting(
-            f"{network} needs images of shape (channels, height, width); the inputs' shape is {shape}; use mlp"
-        )
+        raise BadSetting(f"{network} needs images of shape (channels, height, width); the inputs' shape is {shape}; use mlp")
     return shape
 
 

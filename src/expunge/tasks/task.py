@@ -54,9 +54,13 @@ class Task(Registered, ABC, Generic[Batch]):
 
     def evaluate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
         """Mean score and mean loss over all examples of a stream, in evaluation mode; the model's mode is left as it was."""
-        values = self.collect(model, batches, lambda outputs, batch: torch.stack(
-            [self.scores(outputs, batch).float(), self.losses(outputs, batch).float()], dim=1
-        ))
+        values = self.collect(
+            model,
+            batches,
+            lambda outputs, batch: torch.stack(
+                [self.scores(outputs, batch).float(), self.losses(outputs, batch).float()], dim=1
+            ),
+        )
         if len(values) == 0:
             return {self.score_name: float("nan"), "loss": float("nan")}
         return dict(zip((self.score_name, "loss"), values.double().mean(0).tolist(), strict=True))

@@ -1,0 +1,180 @@
+"""`expunge VERB --option`: the verbs."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+import yaml
+from rich.console import Console
+
+from expunge.cli.guard import GuardedGroup
+
+app = typer.Typer(
+    cls=GuardedGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="Take people's data out of trained models, and prove that it is gone.",
+)
+
+Out = Annotated[Path, typer.Option("--out", help="Folder for model, audit and report.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the audit as JSON on stdout instead of a table.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a finished run in the folder.")]
+
+
+@app.command(epilog="Example: expunge run job.yaml --out runs/request-17")
+def run(
+    job: Annotated[Path, typer.Argument(help="Job file in YAML.", show_default=False)],
+    out: Out = Path("runs/latest"),
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Serve a request as a job file says. Killed and started again, it goes on where it was."""
+    from expunge.studies.job import read_job
+
+    _serve(read_job(job), out, overwrite, as_json)
+
+
+@app.command(epilog="Example: expunge forget --data mnist --model small-cnn --class 3 --method neggrad-plus --out runs/three")
+def forget(
+    data: Annotated[str, typer.Option(help="digits, mnist, fashion-mnist, cifar10, a folder, or package.module:function.")],
+    model: Annotated[str, typer.Option(help="mlp, small-cnn, resnet18, or package.module:factory.")],
+    weights: Annotated[Path | None, typer.Option(help="Trained weights (safetensors); without them it trains first.")] = None,
+    class_: Annotated[list[str] | None, typer.Option("--class", help="Class to forget, by name or number; repeatable.")] = None,
+    rows: Annotated[str | None, typer.Option(help="Training rows to forget: 3,17,204.")] = None,
+    rows_in: Annotated[Path | None, typer.Option(help="File with one training row a line.")] = None,
+    column: Annotated[str | None, typer.Option(help="Column of --columns that says whose a row is.")] = None,
+    values_in: Annotated[Path | None, typer.Option(help="File with the values of --column to forget.")] = None,
+    fraction: Annotated[float | None, typer.Option(help="Share of the training rows to forget, drawn by the seed.")] = None,
+    columns: Annotated[Path | None, typer.Option(help="CSV file with a header and a line for each training row.")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="Method, see `expunge methods`; repeatable.")] = None,
+    epochs: Annotated[int, typer.Option(help="Epochs of the recipe of original and retrained model.")] = 15,
+    train: Annotated[int | None, typer.Option(help="Use only the first so many training rows.")] = None,
+    seed: Annotated[int, typer.Option(help="All randomness follows from it.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
+    out: Out = Path("runs/latest"),
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forget a class, rows, or people, without writing a job file."""
+    from expunge.studies.job import parse_job
+
+    request: dict[str, Any] = {
+        "class": _one_or_list(class_),
+        "rows": rows.split(",") if rows else None,
+        "rows_in": rows_in and str(rows_in),
+        "column": column,
+        "values_in": values_in and str(values_in),
+        "fraction": fraction,
+    }
+    job = {
+        "seed": seed,
+        "data": _given(name=data, train=train, columns=columns and str(columns)),
+        "model": _given(name=model, weights=weights and str(weights)),
+        "training": {"epochs": epochs},
+        "request": _given(**request),
+        "methods": method or ["scrub"],
+        "engine": {"device": device},
+    }
+    _serve(parse_job(yaml.safe_dump(job, sort_keys=False), "options"), out, overwrite, as_json)
+
+
+@app.command(
+    epilog="Example: expunge audit job.yaml --weights mine.safetensors --retrained runs/three/models/retrained.safetensors"
+)
+def audit(
+    job: Annotated[Path, typer.Argument(help="Job file that names data, model and request.", show_default=False)],
+    weights: Annotated[Path, typer.Option(help="Weights of the model to audit (safetensors).")],
+    original: Annotated[Path | None, typer.Option(help="Weights before forgetting; relearning is judged by them.")] = None,
+    retrained: Annotated[list[Path] | None, typer.Option(help="Weights trained without the data; repeatable.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a model, however it was made, whether it still knows what a job says must go."""
+    from expunge.cli.show import print_figures
+    from expunge.storage import load_weights
+    from expunge.studies import audit as ask
+    from expunge.studies.job import read_job
+    from expunge.studies.run import prepare
+
+    setup = prepare(read_job(job))
+
+    def read(path: Path) -> Any:
+        return load_weights(setup.task.new_model(), path)
+
+    figures = ask(
+        read(weights),
+        setup.task,
+        setup.split,
+        original=read(original) if original else None,
+        retrained=[read(path) for path in retrained or []],
+    )
+    print_figures(figures, as_json)
+
+
+@app.command()
+def methods(name: Annotated[str | None, typer.Argument(help="Show this one whole.")] = None, as_json: AsJson = False) -> None:
+    """List the unlearning methods, or explain one."""
+    from expunge.cli.show import print_listing
+    from expunge.methods import METHODS
+
+    print_listing(METHODS, name, "method", as_json)
+
+
+@app.command()
+def tasks(as_json: AsJson = False) -> None:
+    """List the kinds of models that can be unlearned."""
+    from expunge.cli.show import print_listing
+    from expunge.tasks import TASKS
+
+    print_listing(TASKS, None, "task", as_json)
+
+
+@app.command(epilog="Example: expunge study classification --budget quick --seeds 2 --json study.json --out runs/study")
+def study(
+    name: Annotated[str, typer.Argument(help="Which study; there is: classification.", show_default=False)],
+    seeds: Annotated[int, typer.Option(help="Seeds to average over.")] = 1,
+    budget: Annotated[
+        Literal["quick", "full"], typer.Option(help="quick: minutes on two cores; full: all the data.")
+    ] = "quick",
+    data: Annotated[str | None, typer.Option(help="A name or a path; the study's own data when not given.")] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report, and for resuming.")] = None,
+    device: Annotated[Literal["cpu", "cuda", "auto"], typer.Option(help="Where to train.")] = "cpu",
+) -> None:
+    """Compare all methods with retraining, over seeds."""
+    from expunge.registry import find
+    from expunge.report.terminal import print_summary
+    from expunge.studies import STUDIES
+    from expunge.studies.study import write_study
+
+    chosen = find(STUDIES, name, "study")()
+    errors = Console(stderr=True)
+    say = (lambda line: errors.print(line, style="dim")) if errors.is_terminal else (lambda line: None)
+    studied = chosen.run(seeds, budget, data, out, device, say)
+    report = write_study(studied, out, json_path)
+    print_summary(studied.evidence, Console())
+    if report is not None:
+        typer.echo(f"\nReport: {report}")
+
+
+def _serve(job: Any, out: Path, overwrite: bool, as_json: bool) -> None:
+    from expunge.report.terminal import print_summary
+    from expunge.studies.run import run as run_job
+
+    command = shlex.join(["expunge", *sys.argv[1:]])
+    evidence = run_job(job, out, overwrite, command)
+    if as_json:
+        typer.echo((out / "audit.json").read_text(), nl=False)
+        return
+    print_summary(evidence, Console())
+    typer.echo(f"\nModel:  {out / 'model.safetensors'}\nReport: {out / 'report.html'}")
+
+
+def _one_or_list(names: list[str] | None) -> Any:
+    return names[0] if names and len(names) == 1 else names
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value not in (None, [])}

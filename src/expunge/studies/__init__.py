@@ -1,0 +1,10 @@
+"""Comparisons: one request, one job, or one study over seeds."""
+
+from expunge.registry import by_name
+from expunge.studies.api import Result, audit, forget
+from expunge.studies.classification import ClassificationStudy
+from expunge.studies.study import Study
+
+STUDIES = by_name((ClassificationStudy,))
+
+__all__ = ["STUDIES", "Result", "Study", "audit", "forget"]

@@ -1,0 +1,119 @@
+"""Unlearning in classification: a whole class, and a random 5 % of the records, by every method of the ground.
+
+Data: MNIST, the first 6,000 training images (quick) or all (full), a small convolutional network; on the embedded digits, an
+MLP. Hyper-parameters were chosen on other training rows than the ones used here (MNIST rows 6,000 to 20,000, classes 2, 4, 7).
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from expunge import models
+from expunge.audits import Relearning
+from expunge.data import Source, available, classes_of, load, split_by
+from expunge.data.records import length
+from expunge.engine import Engine
+from expunge.methods import (
+    SCRUB,
+    SSD,
+    BadTeacher,
+    Finetune,
+    GradientAscent,
+    Method,
+    NegGradPlus,
+    RandomLabels,
+    Retrain,
+    SalUn,
+)
+from expunge.optimizers import Optimizer
+from expunge.requests import ForgetClass, ForgetFraction, Request
+from expunge.split import Batches
+from expunge.studies.comparison import Comparison, compare, trained
+from expunge.studies.study import Budget, Plan, Study
+from expunge.tasks import ClassificationTask
+
+BATCH_SIZE = 64
+RECIPE = Retrain(epochs=15, optimizer=Optimizer("adam", 2e-3))
+METHODS: tuple[Method, ...] = (
+    Finetune(),
+    GradientAscent(),
+    NegGradPlus(),
+    RandomLabels(),
+    BadTeacher(),
+    SCRUB(),
+    SSD(),
+    SalUn(),
+)
+ROWS = {"quick": (6_000, 5_000), "full": (None, None)}  # of the training and of the holdout set
+
+
+class ClassificationStudy(Study):
+    """See the module."""
+
+    default_data: ClassVar[str] = "mnist"
+
+    def plan(self, data: str | None, budget: Budget) -> Plan:
+        source = _read(data or self.default_data, budget, asked=data is not None)
+        names = source.classes or classes_of(source.train)
+        factory = models.build("mlp" if source.name == "digits" else "small-cnn", source)
+        task = ClassificationTask(factory, len(names), tuple(names))
+        requests: dict[str, Request] = {
+            f"class {names[min(3, len(names) - 1)]}": ForgetClass(min(3, len(names) - 1)),
+            "random 5 %": ForgetFraction(0.05, seed=0),
+        }
+        splits = {
+            title: split_by(request, source.train, source.holdout, BATCH_SIZE, classes=tuple(names), validation=0.2)
+            for title, request in requests.items()
+        }
+        total = length(source.train)
+        forgotten = {
+            title: f"{requests[title].describe(total)} of {source.name}: {split.forget.examples:,} of {total:,}"  # type: ignore[attr-defined]
+            for title, split in splits.items()
+        }
+
+        def compare_all(engine: Engine, say: Callable[[str], None]) -> dict[str, Comparison]:
+            say("training the original")
+            everything = Batches(source.train, BATCH_SIZE)
+            original, seconds = trained(task, everything, RECIPE, engine, key=f"{source.name} {total}")
+            found = {}
+            for title, split in splits.items():
+                say(f"{title}: retraining twice, {len(METHODS)} methods, audits")
+                with engine.scope(title.replace(" ", "-").replace("%", "percent")):
+                    methods = {method.name: method for method in METHODS}
+                    found[title] = compare(original, task, split, methods, engine, retrain=RECIPE, original_seconds=seconds)
+            return found
+
+        return Plan(source.name, forgotten, _settings(source, factory, budget), _notes(source), compare_all)
+
+
+def _read(data: str, budget: Budget, asked: bool) -> Source:
+    train, holdout = ROWS[budget]
+    if not asked and not available(data):
+        source = load("digits")
+        note = f"{data} was not found (EXPUNGE_DATA), so the embedded digits were used; figures on them mean less"
+        return Source(source.name, source.train, source.holdout, source.classes, note, source.input_shape)
+    source = load(data)
+    sizes = {"train": train, "holdout": holdout}
+    fewer = {part: count for part, count in sizes.items() if count is not None and length(getattr(source, part)) > count}
+    return load(data, **fewer) if fewer else source  # type: ignore[arg-type]
+
+
+def _settings(source: Source, factory: Callable[[], nn.Module], budget: Budget) -> dict[str, Any]:
+    with torch.device("meta"):
+        network = factory()
+    return {
+        "training rows": length(source.train),
+        "holdout rows": length(source.holdout),
+        "network": f"{type(network).__name__}, {sum(p.numel() for p in network.parameters()):,} parameters",
+        "batch size": BATCH_SIZE,
+        "recipe": repr(RECIPE),
+        "methods": {method.name: repr(method) for method in METHODS},
+        "relearning": repr(Relearning()),
+        "budget": budget,
+    }
+
+
+def _notes(source: Source) -> tuple[str, ...]:
+    return (source.note,) if source.note else ()

@@ -1,0 +1,148 @@
+"""One comparison: the original, two retrained models and the chosen methods, each put to all audits."""
+
+import copy
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from expunge.audits import AUDITS, Audit, Figure, Membership, References, Subject
+from expunge.engine import Engine, weights_hash
+from expunge.methods import Method, Retrain
+from expunge.report.evidence import Case, Curves, Role, Row, Value
+from expunge.split import Split
+from expunge.tasks import ClassificationTask, Task
+
+ORIGINAL, RETRAINED, SECOND = "original", "retrained", "retrained-2"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The models of one comparison by name, and what the audits found of each."""
+
+    subjects: Mapping[str, Subject]
+    figures: Mapping[str, Mapping[str, Figure]]
+
+
+def default_audits(task: Task[Any]) -> tuple[Audit, ...]:
+    """Every audit that works on the task, with its default settings."""
+    return tuple(audit() for audit in AUDITS.values() if isinstance(task, audit.takes))  # type: ignore[abstract]
+
+
+def compare(
+    model: nn.Module,
+    task: Task[Any],
+    split: Split,
+    methods: Mapping[str, Method],
+    engine: Engine,
+    *,
+    retrain: Retrain | None = None,
+    golds: int = 2,
+    audits: Sequence[Audit] | None = None,
+    original_seconds: float | None = None,
+    made: Mapping[str, tuple[nn.Module, float]] | None = None,
+) -> Comparison:
+    """Unlearn by every method and audit all results.
+
+    Args:
+        model: the trained model.
+        methods: by the name that their rows get.
+        retrain: the recipe of the gold; None to go without.
+        golds: retrained models, each from its own seed; the second one shows the noise floor.
+        audits: all that fit the task when None.
+        original_seconds: time that training the original took, where it is known.
+        made: results that are there already, with their seconds, by name.
+    """
+    subjects = {ORIGINAL: Subject(ORIGINAL, model, task, split, engine, original_seconds)}
+    before = weights_hash(model)
+    wanted: dict[str, Method] = {}
+    if retrain is not None:
+        wanted = {RETRAINED if index == 0 else f"{RETRAINED}-{index + 1}": retrain for index in range(golds)}
+    wanted |= methods
+    for name, method in wanted.items():
+        key = f"{before} {method!r} seed {engine.seed}"
+        build = partial(method, model, task, split, engine)
+        result, seconds = (made or {}).get(name) or engine.make(name, build, model, key)
+        subjects[name] = Subject(name, result, task, split, engine, seconds)
+    retrained = tuple(subject for name, subject in subjects.items() if name.startswith(RETRAINED) and name not in methods)
+    references = References(subjects[ORIGINAL], retrained)
+    figures = examine(subjects.values(), references, default_audits(task) if audits is None else audits)
+    return Comparison(subjects, figures)
+
+
+def examine(subjects: Iterable[Subject], references: References, audits: Sequence[Audit]) -> dict[str, dict[str, Figure]]:
+    """Every audit's figures for every subject."""
+    found: dict[str, dict[str, Figure]] = {}
+    for subject in subjects:
+        found[subject.name] = {}
+        for audit in audits:
+            found[subject.name] |= audit(subject, references)
+    return found
+
+
+def to_case(comparisons: Sequence[Comparison], title: str, forgotten: str) -> Case:
+    """Aggregate the same comparison over seeds; curves are the first seed's."""
+    first = comparisons[0]
+    rows = []
+    for name, subject in first.subjects.items():
+        metrics = first.figures[name]
+        values = {metric: _aggregate([each.figures[name][metric] for each in comparisons]) for metric in metrics}
+        rows.append(Row(name, _role(name), values, curves_of(subject)))
+    score_name = next(iter(first.subjects.values())).task.score_name
+    return Case(title, forgotten, tuple(rows), score_name)
+
+
+def _role(name: str) -> Role:
+    if name == ORIGINAL:
+        return "original"
+    if name == RETRAINED:
+        return "retrained"
+    return "noise floor" if name.startswith(RETRAINED) else "method"
+
+
+def _aggregate(figures: Sequence[Figure]) -> Value:
+    defined = [figure.value for figure in figures if figure.value is not None]
+    ideals = [figure.ideal for figure in figures if figure.ideal is not None]
+    notes = list(dict.fromkeys(figure.note for figure in figures if figure.note))
+    return Value(
+        mean=statistics.fmean(defined) if defined else None,
+        std=statistics.stdev(defined) if len(defined) > 1 else 0.0,
+        n=len(defined),
+        ideal=statistics.fmean(ideals) if ideals else None,
+        note="; ".join(notes),
+        interval=figures[0].interval,
+    )
+
+
+def curves_of(subject: Subject) -> Curves:
+    """What is drawn of a subject."""
+    trial = Membership().trial(subject)
+    roc = None if trial is None else tuple(part.tolist() for part in trial.roc())
+    unseen = subject.unseen_part()
+    return Curves(
+        roc=roc,
+        forget_losses=subject.losses("forget").tolist(),
+        unseen_losses=subject.losses(unseen).tolist(),
+        group_scores=group_scores(subject),
+    )
+
+
+def group_scores(subject: Subject) -> dict[str, float]:
+    """Mean score on unseen examples by group, named by class where the task has classes."""
+    found: dict[str, float] = {}
+    for part in ("holdout", "holdout_forget"):
+        scores, groups = subject.scores(part), subject.groups(part)
+        for group in sorted(set(groups.tolist())):
+            task = subject.task
+            name = task.class_names[group] if isinstance(task, ClassificationTask) else str(group)
+            found[name] = scores[groups == group].mean().item()
+    return found
+
+
+def trained(task: Task[Any], batches: Any, recipe: Retrain, engine: Engine, key: str) -> tuple[nn.Module, float]:
+    """Train an original model by `recipe`; a restarted run loads it instead. Returns the model and its seconds."""
+    blank = copy.deepcopy(engine.new_model(task.new_model, "blank"))
+    return engine.make(ORIGINAL, lambda: recipe.train(task, batches, engine), blank, f"{recipe!r} {key}")

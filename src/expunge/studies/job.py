@@ -1,0 +1,246 @@
+"""A job file: everything that one run needs, in YAML, checked before anything is trained.
+
+data: {name: mnist, train: 6000}
+model: {name: small-cnn}                       # or {name: "my_package.my_module:make_model", weights: model.safetensors}
+training: {epochs: 15, optimizer: {learning_rate: 0.002}}
+request: {class: 3}                            # or rows, rows_in, column with values or values_in, fraction
+methods: [scrub, {method: ssd, alpha: 3}]
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from expunge.data import read_values
+from expunge.errors import BadSetting, ExpungeError
+from expunge.methods import METHODS, Method, Retrain
+from expunge.registry import find
+from expunge.requests import ForgetClass, ForgetFraction, ForgetRows, ForgetWhere, Request
+from expunge.studies.locate import line_of
+
+Location = tuple[str | int, ...]
+
+
+class BadJob(BadSetting):
+    """A job file that cannot be run: names the file, the line and the field."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSettings(_Settings):
+    """Which data: a known name, a folder, or an import string; and how much of it."""
+
+    name: str
+    train: int | None = Field(None, ge=1)
+    holdout: int | None = Field(None, ge=1)
+    size: int = Field(32, ge=1)
+    grayscale: bool = False
+    columns: Path | None = None
+
+
+class ModelSettings(_Settings):
+    """Which architecture, and trained weights if there are any."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+    weights: Path | None = None
+
+
+class EngineSettings(_Settings):
+    """How to run."""
+
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    checkpoint_seconds: float = Field(20.0, ge=0)
+    checkpoint_steps: int | None = Field(None, ge=1)
+
+
+class _Fields(_Settings):
+    """The file's top level; parts with many forms are read below."""
+
+    title: str = ""
+    seed: int = 0
+    data: DataSettings
+    model: ModelSettings
+    batch_size: int = Field(64, ge=1)
+    validation: float = Field(0.2, ge=0, lt=1)
+    training: dict[str, Any] = {}
+    request: dict[str, Any]
+    methods: list[Any] = Field(min_length=1)
+    deliver: str | None = None
+    retrained: int = Field(2, ge=0)
+    engine: EngineSettings = Field(default_factory=EngineSettings)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A checked job.
+
+    Args:
+        title: for the report's head.
+        validation: share of the holdout set that methods may look at; it is kept out of all audits.
+        training: the recipe of the original and of the retrained models.
+        methods: by row name.
+        deliver: the row whose model is written as model.safetensors.
+        retrained: retrained models to hold against; 0 proves nothing.
+        text: the file as it was written.
+    """
+
+    title: str
+    seed: int
+    data: DataSettings
+    model: ModelSettings
+    batch_size: int
+    validation: float
+    training: Retrain
+    request: Request
+    methods: Mapping[str, Method]
+    deliver: str
+    retrained: int
+    engine: EngineSettings
+    text: str
+
+
+def read_job(path: str | Path) -> Job:
+    """Read and check a job file.
+
+    Raises:
+        BadJob: naming file, line and field.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BadJob(f"job file not found: {path}")
+    return parse_job(path.read_text(), str(path))
+
+
+def parse_job(text: str, source: str = "job") -> Job:
+    """Check a job given as YAML text; `source` is what errors call it."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadJob(f"{source} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise BadJob(f"{source}: a job is a mapping with data, model, request and methods; see `expunge run --help`")
+    try:
+        return _checked(content, text)
+    except _At as error:
+        field = ".".join(str(part) for part in error.location)
+        raise BadJob(f"{source}, line {line_of(text, error.location)}, {field}: {error.message}") from error
+
+
+class _At(Exception):
+    """A fault at one place of the job."""
+
+    def __init__(self, location: Location, message: str) -> None:
+        super().__init__(message)
+        self.location, self.message = location, message
+
+
+def _checked(content: dict[str, Any], text: str) -> Job:
+    fields = _read(_Fields, content, ())
+    training = _read(Retrain, fields.training, ("training",))
+    methods = {}
+    for index, entry in enumerate(fields.methods):
+        name, method = _method(entry, ("methods", index))
+        if name in methods:
+            raise _At(("methods", index), f"a second method is called '{name}'; give it another label")
+        methods[name] = method
+    deliver = fields.deliver or next(iter(methods))
+    if deliver not in methods:
+        raise _At(("deliver",), f"'{deliver}' is not one of the methods: {', '.join(methods)}")
+    return Job(
+        title=fields.title,
+        seed=fields.seed,
+        data=fields.data,
+        model=fields.model,
+        batch_size=fields.batch_size,
+        validation=fields.validation,
+        training=training,
+        request=_request(fields.request),
+        methods=methods,
+        deliver=deliver,
+        retrained=fields.retrained,
+        engine=fields.engine,
+        text=text,
+    )
+
+
+def _read(kind: Any, value: Any, location: Location) -> Any:
+    """Build `kind` from plain values; the first fault is reported with its place."""
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = (*location, *(part for part in fault["loc"]))
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            known = sorted(_names(kind)) if len(place) == len(location) + 1 else []
+            message = "unknown field" + (f"; there are {', '.join(known)}" if known else "")
+        elif fault["type"] not in ("value_error", "missing", "missing_argument"):
+            message += f", not {fault['input']!r}"
+        raise _At(place, message) from error
+
+
+def _names(kind: Any) -> list[str]:
+    return list(getattr(kind, "model_fields", None) or kind.__dataclass_fields__)
+
+
+def _method(entry: Any, location: Location) -> tuple[str, Method]:
+    settings: Any = {"method": entry} if isinstance(entry, str) else entry
+    if not isinstance(settings, dict) or not isinstance(settings.get("method"), str):
+        raise _At(location, "a method is a name, or a mapping like {method: scrub, epochs: 5}")
+    try:
+        kind = find(METHODS, settings["method"], "method")
+    except ExpungeError as error:
+        raise _At(location, str(error)) from error
+    fields = {key: value for key, value in settings.items() if key not in ("method", "label")}
+    name = str(settings.get("label", settings["method"]))
+    if name == "original" or name.startswith("retrained"):
+        raise _At(location, f"'{name}' is the name of a reference; label the method otherwise")
+    return name, _read(kind, fields, location)
+
+
+_REQUESTS = "{class: 3}, {rows: [1, 5]}, {rows_in: rows.txt}, {column: user_id, values: [a]}, {fraction: 0.05}"
+
+
+def _request(fields: dict[str, Any]) -> Request:
+    try:
+        return request_from(fields)
+    except ExpungeError as error:
+        raise _At(("request",), str(error)) from error
+
+
+def request_from(fields: Mapping[str, Any]) -> Request:
+    """The request that a mapping spells out: class, rows, rows_in, column with values or values_in, or fraction with seed.
+
+    Raises:
+        BadSetting: when the fields do not make exactly one request.
+    """
+    keys = set(fields)
+    if keys == {"class"}:
+        name = fields["class"]
+        return ForgetClass(tuple(name) if isinstance(name, list) else name)
+    if keys == {"rows"} and isinstance(fields["rows"], list):
+        return ForgetRows(_whole_numbers(fields["rows"]))
+    if keys == {"rows_in"}:
+        return ForgetRows(_whole_numbers(read_values(fields["rows_in"])))
+    if keys == {"column", "values"} and isinstance(fields["values"], list):
+        return ForgetWhere(fields["column"], tuple(str(value) for value in fields["values"]))
+    if keys == {"column", "values_in"}:
+        return ForgetWhere(fields["column"], tuple(read_values(fields["values_in"], fields["column"])))
+    if "fraction" in keys and keys <= {"fraction", "seed"}:
+        return ForgetFraction(float(fields["fraction"]), int(fields.get("seed", 0)))
+    raise BadSetting(f"a request is one of {_REQUESTS}; these fields make none: {', '.join(sorted(keys)) or 'none'}")
+
+
+def _whole_numbers(values: list[Any]) -> tuple[int, ...]:
+    try:
+        return tuple(int(str(value)) for value in values)
+    except ValueError as error:
+        raise BadSetting(f"rows are whole numbers from 0: {error}") from error

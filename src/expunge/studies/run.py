@@ -1,0 +1,132 @@
+"""One run: a job from its data to its folder. Killed and started again, it goes on where it was."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch import nn
+
+from expunge import models
+from expunge.data import Source, classes_of, load, split_by
+from expunge.data.records import length
+from expunge.engine import Engine
+from expunge.errors import BadFile, BadSetting
+from expunge.report.evidence import Evidence
+from expunge.split import Batches, Split
+from expunge.storage import load_weights, write_text, write_weights
+from expunge.studies.comparison import compare, to_case, trained
+from expunge.studies.job import Job
+from expunge.studies.run_folder import evidence_of, write_results
+from expunge.tasks import ClassificationTask, Task
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a job works on, read and checked."""
+
+    source: Source
+    task: Task[Any]
+    split: Split
+    original: nn.Module | None  # None when it is to be trained
+
+
+def prepare(job: Job) -> Setup:
+    """Read data, model and weights, and resolve the request; every fault in them is raised here, before any training."""
+    data = job.data
+    source = load(
+        data.name,
+        size=data.size,
+        grayscale=data.grayscale,
+        train=data.train,
+        holdout=data.holdout,
+        columns=data.columns,
+    )
+    names = source.classes or classes_of(source.train)
+    if len(names) < 2:
+        raise BadSetting(f"{source.name} has {len(names)} classes; classification needs at least 2")
+    factory = models.build(job.model.name, source, **job.model.arguments)
+    task = ClassificationTask(factory, len(names), tuple(names))
+    split = split_by(job.request, source.train, source.holdout, job.batch_size, classes=tuple(names), validation=job.validation)
+    original = None if job.model.weights is None else load_weights(factory(), job.model.weights).eval()
+    return Setup(source, task, split, original)
+
+
+def run(job: Job, folder: str | Path, overwrite: bool = False, command: str = "") -> Evidence:
+    """Serve the request of `job` and leave everything in `folder`.
+
+    Args:
+        overwrite: replace a finished run, or a run of another job, that is in the folder.
+        command: how a reader gets this report again.
+
+    Returns:
+        what the report shows.
+
+    Raises:
+        BadFile: if the folder holds something that would be lost.
+    """
+    folder = Path(folder)
+    setup = prepare(job)
+    _check_folder(folder, job, overwrite)
+    engine = Engine(
+        job.seed,
+        job.engine.device,
+        job.engine.precision,
+        folder / "work",
+        job.engine.checkpoint_seconds,
+        job.engine.checkpoint_steps,
+    )
+    if engine.is_main:
+        write_text(folder / "job.yaml", job.text)
+    original, seconds = setup.original, None
+    if original is None:
+        everything = Batches(setup.source.train, job.batch_size)
+        original, seconds = trained(setup.task, everything, job.training, engine, key=setup.source.name)
+    comparison = compare(
+        original,
+        setup.task,
+        setup.split,
+        job.methods,
+        engine,
+        retrain=job.training if job.retrained else None,
+        golds=job.retrained,
+        original_seconds=seconds,
+    )
+    request = job.request.describe(length(setup.source.train))
+    case = to_case([comparison], request, forgotten_words(job, setup))
+    settings = yaml.safe_load(job.text)
+    notes = (setup.source.note,) if setup.source.note else ()
+    title = job.title or f"Forgetting {request} of {setup.source.name}"
+    evidence = evidence_of([case], title, settings, engine, notes, command)
+    if engine.is_main:
+        for name, subject in comparison.subjects.items():
+            write_weights(folder / "models" / f"{name}.safetensors", subject.model.state_dict())
+    write_results(folder, evidence, comparison.subjects[job.deliver].model, engine)
+    if engine.is_main:
+        shutil.rmtree(folder / "work", ignore_errors=True)
+    return evidence
+
+
+def forgotten_words(job: Job, setup: Setup) -> str:
+    """What had to go, for people."""
+    total, gone = length(setup.source.train), setup.split.forget.examples  # type: ignore[attr-defined]
+    what = job.request.describe(total)
+    return f"{what} of {setup.source.name}: {gone:,} of {total:,} training examples"
+
+
+def _check_folder(folder: Path, job: Job, overwrite: bool) -> None:
+    """Refuse a folder with a finished run, or with the beginning of another job; clear it when that is wanted."""
+    if folder.exists() and not folder.is_dir():
+        raise BadFile(f"{folder} is a file; give a folder for the run")
+    finished, begun = (folder / "audit.json").exists(), folder / "job.yaml"
+    same = begun.exists() and begun.read_text() == job.text
+    if not finished and (same or not begun.exists()):
+        return
+    if not overwrite:
+        state = "a finished run" if finished else "the beginning of another job"
+        raise BadFile(f"{folder} holds {state}; give another folder with --out, or replace it with --overwrite")
+    for name in ("work", "models"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in ("audit.json", "model.safetensors", "history.jsonl", "report.html", "job.yaml"):
+        (folder / name).unlink(missing_ok=True)

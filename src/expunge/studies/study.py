@@ -1,0 +1,126 @@
+"""A study: one comparison over seeds and requests, ending in a table, a JSON file and a report."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from expunge.engine import Engine
+from expunge.errors import BadSetting
+from expunge.registry import Registered
+from expunge.report.evidence import Case, Evidence
+from expunge.report.page import write_report
+from expunge.report.study_json import study_json
+from expunge.storage import write_json
+from expunge.studies.comparison import Comparison, to_case
+from expunge.studies.run_folder import audit_json, evidence_of
+
+Budget = Literal["quick", "full"]
+
+
+@dataclass(frozen=True)
+class Studied:
+    """What a study found: the report's evidence and the study's JSON."""
+
+    evidence: Evidence
+    json: dict[str, Any]
+
+
+class Study(Registered, ABC):
+    """One system's comparison. A subclass says which data, which requests and which methods."""
+
+    default_data: ClassVar[str]
+
+    @abstractmethod
+    def plan(self, data: str | None, budget: Budget) -> "Plan":
+        """Read the data and choose settings; every fault in them is raised here."""
+
+    def run(
+        self,
+        seeds: int = 1,
+        budget: Budget = "quick",
+        data: str | None = None,
+        folder: str | Path | None = None,
+        device: Literal["cpu", "cuda", "auto"] = "cpu",
+        say: Callable[[str], None] = lambda line: None,
+    ) -> Studied:
+        """Run all seeds; with a folder, a killed study goes on where it was.
+
+        Args:
+            data: a name or a path; the study's own data when None.
+            say: told what is being done, a line at a time.
+        """
+        if seeds < 1:
+            raise BadSetting(f"a study needs at least 1 seed, not {seeds}")
+        plan = self.plan(data, budget)
+        found: dict[str, list[Comparison]] = {}
+        engine = Engine(0, device)
+        for seed in range(seeds):
+            work = None if folder is None else Path(folder) / "work" / f"{plan.data}-{budget}" / f"seed-{seed}"
+            engine = Engine(seed, device, folder=work)
+            for title, comparison in plan.compare(engine, partial(_said, say, seed)).items():
+                found.setdefault(title, []).append(comparison)
+        cases = [to_case(comparisons, title, plan.forgotten[title]) for title, comparisons in found.items()]
+        title = f"Study {self.name} on {plan.data}"
+        command = f"expunge study {self.name} --budget {budget} --seeds {seeds} --data {plan.data}"
+        evidence = evidence_of(cases, title, plan.settings, engine, plan.notes, command, seeds)
+        return Studied(evidence, self._json(evidence, plan, budget, seeds))
+
+    def _json(self, evidence: Evidence, plan: "Plan", budget: Budget, seeds: int) -> dict[str, Any]:
+        return study_json(
+            name=self.name,
+            data=plan.data,
+            budget=budget,
+            seeds=seeds,
+            evidence=evidence,
+            machine=evidence.machine,
+            seconds=mean_seconds(evidence.cases),
+            settings=plan.settings,
+        )
+
+
+def _said(say: Callable[[str], None], seed: int, line: str) -> None:
+    say(f"seed {seed}: {line}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One study, made concrete.
+
+    Args:
+        data: what the data is called.
+        forgotten: for each case's title, what had to go, in words.
+        settings: everything that was chosen, as plain values.
+        notes: what a reader must see first.
+        compare: for one seed's engine, the comparison of each case.
+    """
+
+    data: str
+    forgotten: Mapping[str, str]
+    settings: Mapping[str, Any]
+    notes: Sequence[str]
+    compare: Callable[[Engine, Callable[[str], None]], dict[str, Comparison]]
+
+
+def mean_seconds(cases: Sequence[Case]) -> dict[str, float]:
+    """Each model's mean seconds, over all cases that have it."""
+    found: dict[str, list[float]] = {}
+    for case in cases:
+        for row in case.rows:
+            seconds = row.mean("seconds")
+            if seconds is not None:
+                found.setdefault(row.name, []).append(seconds)
+    return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+def write_study(studied: Studied, folder: Path | None, json_path: Path | None) -> Path | None:
+    """Write the report and the audit into `folder` and the JSON to `json_path`; returns the report's path."""
+    if json_path is not None:
+        write_json(json_path, studied.json)
+    if folder is None:
+        return None
+    write_json(folder / "audit.json", audit_json(studied.evidence))
+    write_json(folder / "study.json", studied.json)
+    return write_report(studied.evidence, folder / "report.html")
