@@ -232,7 +232,7 @@ class Engine:
             self._reseed((base_seed + progress.step * _GOLDEN_RATIO) % 2**63)
             summed = run.ledger.add(loss(run.wrapped, self._share(batch)))
             optimizer.zero_grad(set_to_none=True)
-            accelerator.backward(summed)
+            summed.backward()  # Accelerate's own only divides by the accumulation steps, of which there is one
             if clip_norm is not None:
                 accelerator.clip_grad_norm_(run.wrapped.parameters(), clip_norm)
             factor = learning_rate_factor(schedule, progress.step / total)

@@ -70,8 +70,7 @@ def _module(text: str, name: str) -> ModuleType:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise BadSetting(f"{text!r}: importing {name} failed: {error}") from error
             raise BadSetting(
-                f"{text!r}: there is no module '{error.name}', neither installed nor in the working directory "
-                f"{os.getcwd()}"
+                f"{text!r}: there is no module '{error.name}', neither installed nor in the working directory {os.getcwd()}"
             ) from None
         except Exception as error:
             raise BadSetting(f"{text!r}: importing {name} failed: {type(error).__name__}: {error}") from error

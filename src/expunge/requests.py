@@ -81,9 +81,7 @@ class ForgetClass(Request):
         names = self.name if isinstance(self.name, tuple | list) else (self.name,)
         if not names:
             raise BadRequest("forget set is empty: no class is named")
-        names = tuple(
-            name if isinstance(name, str) else _integer(name, "a class is a name or an index") for name in names
-        )
+        names = tuple(name if isinstance(name, str) else _integer(name, "a class is a name or an index") for name in names)
         object.__setattr__(self, "name", names if isinstance(self.name, tuple | list) else names[0])
 
     @property

@@ -50,8 +50,8 @@ class SCRUB(Method):
     temperature: float = 2.0
     max_epochs: int = 1
     epochs: int = 5
-    retain_fraction: float = 0.25
-    optimizer: Optimizer = Optimizer("adam", 1.5e-3)
+    retain_fraction: float = 0.3
+    optimizer: Optimizer = Optimizer("adam", 1.75e-3)
     schedule: Schedule = "cosine"
     rewind: bool = True
 

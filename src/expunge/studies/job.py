@@ -9,6 +9,7 @@ methods: [scrub, {method: ssd, alpha: 3}]
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -188,7 +189,7 @@ def _read(kind: Any, value: Any, location: Location) -> Any:
 
 
 def _names(kind: Any) -> list[str]:
-    return list(getattr(kind, "model_fields", None) or kind.__dataclass_fields__)
+    return list(kind.model_fields) if hasattr(kind, "model_fields") else [field.name for field in dataclass_fields(kind)]
 
 
 def _method(entry: Any, location: Location) -> tuple[str, Method]:

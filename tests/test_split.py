@@ -1,0 +1,172 @@
+"""Streams of batches: order, pairing, and whose random numbers they use."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from expunge.errors import BadRequest, BadSetting
+from expunge.split import Batches, InTurn, Shuffled, Split, is_empty, one_epoch, paired
+
+NUMBERS = TensorDataset(torch.arange(10))
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def flat(batches):
+    return [value for (batch,) in batches for value in batch.tolist()]
+
+
+class Noisy(Dataset):
+    """Draws from all three global generators, as augmentations do."""
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, row):
+        return torch.tensor([row, torch.rand(()).item(), np.random.rand(), random.random()])
+
+
+class TestBatches:
+    def test_iterating_is_in_order_and_epochs_are_shuffled(self):
+        batches = Batches(NUMBERS, 4)
+        assert flat(batches) == list(range(10))
+        first = flat(batches.epoch(generator()))
+        assert first != list(range(10)) and sorted(first) == list(range(10))
+        assert first == flat(batches.epoch(generator())) != flat(batches.epoch(generator(1)))
+
+    def test_two_epochs_of_one_generator_differ(self):
+        batches, source = Batches(NUMBERS, 4), generator()
+        assert flat(batches.epoch(source)) != flat(batches.epoch(source))
+
+    def test_rows_sizes_and_length(self):
+        batches = Batches(NUMBERS, 2, indices=[7, 1, 3])
+        assert [batch.tolist() for (batch,) in batches] == [[7, 1], [3]]
+        assert len(batches) == 2 and batches.examples == 3
+        assert flat(batches.with_batch_size(3)) == [7, 1, 3]
+        assert len(Batches(NUMBERS, 2, indices=[])) == 0 and is_empty(Batches(NUMBERS, 2, indices=[]))
+
+    def test_without_shuffling_an_epoch_is_in_order(self):
+        assert flat(Batches(NUMBERS, 3, shuffle=False).epoch(generator())) == list(range(10))
+
+    def test_any_dataset_gives_the_same_order_as_tensors(self):
+        class Plain(Dataset):
+            def __len__(self):
+                return 10
+
+            def __getitem__(self, row):
+                return (torch.tensor(row),)
+
+        assert flat(Batches(Plain(), 4).epoch(generator())) == flat(Batches(NUMBERS, 4).epoch(generator()))
+        assert flat(Batches(Plain(), 4)) == list(range(10))
+
+    def test_batch_size_must_be_positive(self):
+        with pytest.raises(BadSetting, match="at least 1, not 0"):
+            Batches(NUMBERS, 0)
+
+
+@pytest.mark.parametrize("stream", [Batches(Noisy(), 2), DataLoader(Noisy(), 2, shuffle=True)], ids=["Batches", "DataLoader"])
+class TestForeignRandomness:
+    def test_the_generator_decides_everything(self, stream):
+        first = torch.cat(list(one_epoch(stream, generator())))
+        torch.manual_seed(99)
+        np.random.seed(99)
+        random.seed(99)
+        assert torch.equal(first, torch.cat(list(one_epoch(stream, generator()))))
+        assert not torch.equal(first, torch.cat(list(one_epoch(stream, generator(1)))))
+
+    def test_the_caller_keeps_its_random_state_even_when_it_stops_early(self, stream):
+        torch.manual_seed(5)
+        np.random.seed(5)
+        random.seed(5)
+        expected = torch.rand(()), np.random.rand(), random.random()
+        torch.manual_seed(5)
+        np.random.seed(5)
+        random.seed(5)
+        next(one_epoch(stream, generator()))
+        list(one_epoch(stream, generator()))
+        assert (torch.rand(()), np.random.rand(), random.random()) == expected
+
+    def test_what_the_caller_draws_does_not_move_the_stream(self, stream):
+        quiet = torch.cat(list(one_epoch(stream, generator())))
+        noisy = []
+        for batch in one_epoch(stream, generator()):
+            noisy.append(batch)
+            torch.rand(3)
+            random.random()
+        assert torch.equal(quiet, torch.cat(noisy))
+
+
+def test_an_error_in_a_stream_leaves_the_random_state_alone():
+    def broken():
+        yield torch.rand(1)
+        raise OSError("gone")
+
+    class Stream:
+        def __iter__(self):
+            return broken()
+
+    torch.manual_seed(1)
+    expected = torch.get_rng_state()
+    with pytest.raises(OSError, match="gone"):
+        list(one_epoch(Stream(), generator()))
+    assert torch.equal(torch.get_rng_state(), expected)
+
+
+class TestPaired:
+    forget = Batches(NUMBERS, 2, indices=[0, 1, 2])
+    retain = Batches(NUMBERS, 1, indices=[3, 4, 5, 6, 7])
+
+    def test_an_epoch_of_retain_cycles_forget(self):
+        stream = paired(self.forget, self.retain, "retain")
+        pairs = list(stream.epoch(generator()))
+        assert len(pairs) == len(stream) == 5
+        assert sorted(flat(pair.retain for pair in pairs)) == [3, 4, 5, 6, 7]
+        assert flat(pair.forget for pair in pairs[:2]) != [] and sorted(flat(pair.forget for pair in pairs[:2])) == [0, 1, 2]
+        assert sorted(flat(pair.forget for pair in pairs[2:4])) == [0, 1, 2]
+
+    def test_an_epoch_of_forget_cuts_retain(self):
+        stream = paired(self.forget, self.retain, "forget")
+        pairs = list(stream.epoch(generator()))
+        assert len(pairs) == len(stream) == 2
+        assert sorted(flat(pair.forget for pair in pairs)) == [0, 1, 2]
+        assert len(set(flat(pair.retain for pair in pairs))) == 2
+
+    def test_the_same_generator_gives_the_same_pairs(self):
+        stream = paired(self.forget, self.retain)
+        one, two = (list(stream.epoch(generator())) for _ in range(2))
+        assert all(
+            torch.equal(a.forget[0], b.forget[0]) and torch.equal(a.retain[0], b.retain[0])
+            for a, b in zip(one, two, strict=True)
+        )
+
+    def test_an_empty_side_is_refused(self):
+        with pytest.raises(BadRequest, match="empty"):
+            list(paired([], self.retain).epoch(generator()))
+
+    def test_an_unknown_rule_is_refused(self):
+        with pytest.raises(BadSetting, match="'forget' or 'retain', not 'both'"):
+            paired(self.forget, self.retain, "both")
+
+
+def test_in_turn_gives_all_forget_then_part_of_retain():
+    stream = InTurn(Batches(NUMBERS, 2, [0, 1, 2]), Batches(NUMBERS, 1, [3, 4, 5, 6]), retain_fraction=0.5)
+    pairs = list(stream.epoch(generator()))
+    assert len(pairs) == len(stream) == 4
+    assert [pair.retain is None for pair in pairs] == [True, True, False, False]
+    assert [pair.forget is None for pair in pairs] == [False, False, True, True]
+    assert len(InTurn((), Batches(NUMBERS, 1))) == 10
+
+
+def test_shuffled_iterates_in_the_generators_order():
+    batches = Batches(NUMBERS, 10)
+    assert flat(Shuffled(batches, generator())) == flat(batches.epoch(generator()))
+
+
+def test_unseen_like_forget_falls_back_on_the_holdout():
+    assert Split([1], [2], [3]).unseen_like_forget == [3]
+    assert Split([1], [2], [3], holdout_forget=[4]).unseen_like_forget == [4]
