@@ -1,0 +1,99 @@
+"""What a report is made from: plain values, already aggregated over seeds, that know nothing of models."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Role = Literal["original", "retrained", "noise floor", "method"]
+
+
+@dataclass(frozen=True)
+class Value:
+    """One metric of one model: mean and standard deviation over `n` seeds (0 for one seed), and the ideal's mean.
+
+    `mean` is None where the metric is not defined; `note` says why, or what to know. `interval` is a 95 % confidence
+    interval of the first seed's value.
+    """
+
+    mean: float | None
+    std: float
+    n: int
+    ideal: float | None
+    note: str = ""
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What is drawn of one model, from the first seed.
+
+    Args:
+        roc: false and true positive rates of the membership attack, or None.
+        forget_losses: loss of each training example that must go.
+        unseen_losses: loss of each unseen example of the same kind.
+        group_scores: accuracy on unseen examples by class name.
+    """
+
+    roc: tuple[list[float], list[float]] | None
+    forget_losses: list[float]
+    unseen_losses: list[float]
+    group_scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model: the original, the retrained gold, the second retrained (noise floor), or a method's result."""
+
+    name: str
+    role: Role
+    values: Mapping[str, Value]
+    curves: Curves | None = None
+
+    def mean(self, metric: str) -> float | None:
+        """The metric's mean, None where it was not measured."""
+        value = self.values.get(metric)
+        return None if value is None else value.mean
+
+
+@dataclass(frozen=True)
+class Case:
+    """One request that was served by one or more methods. `forgotten` says in words what had to go."""
+
+    title: str
+    forgotten: str
+    rows: tuple[Row, ...]
+    score_name: str = "accuracy"
+
+    def role(self, role: Role) -> Row | None:
+        """The first row with this role."""
+        return next((row for row in self.rows if row.role == role), None)
+
+    @property
+    def methods(self) -> tuple[Row, ...]:
+        """The rows of methods, in their order."""
+        return tuple(row for row in self.rows if row.role == "method")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A whole report.
+
+    Args:
+        title: for the page's head.
+        cases: one or more requests.
+        explanations: for each metric, one sentence that says what it is and what is ideal.
+        settings: everything that was chosen, as nested plain values.
+        machine: where it ran: processor, cores, versions of libraries.
+        notes: sentences that a reader must see first (for example that embedded data was used).
+        command: the command that makes this report again.
+        seeds: how many seeds the means are over.
+    """
+
+    title: str
+    cases: tuple[Case, ...]
+    explanations: Mapping[str, str]
+    settings: Mapping[str, Any]
+    machine: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+    command: str = ""
+    seeds: int = 1

@@ -1,0 +1,231 @@
+"""The report as one HTML file: no network, no scripts, legible in light, in dark, on a phone and on paper."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from expunge.report.evidence import Case, Evidence, Row
+from expunge.report.measures import finite, main_columns, other_columns, printable, score_kind, times, with_unit
+from expunge.report.tables import Table, table
+from expunge.report.verdict import (
+    Failure,
+    State,
+    best,
+    cautions,
+    failures,
+    matching,
+    outcome,
+    state,
+    verdict,
+)
+from expunge.storage import write_text
+
+if TYPE_CHECKING:
+    from expunge.report.plots import Plot
+
+_FOLDER = Path(__file__).parent
+SYMBOLS: dict[State, str] = {"matches": "✓", "differs": "✗", "not proven": "?"}
+
+_GROUPS: tuple[tuple[State, str], ...] = (
+    ("matches", "Within tolerance on every check:"),
+    ("not proven", "Cannot be judged, since a figure or the retrained model to hold it against is missing:"),
+)
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    """One large figure at the head: `before` is the original's value, `detail` what it is held against."""
+
+    label: str
+    value: str
+    before: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One method in words: what it misses, and what that means."""
+
+    row: Row
+    state: State
+    missed: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Everything that the page shows of one case."""
+
+    anchor: str
+    case: Case
+    state: State
+    badge: str
+    verdict: str
+    subject: str
+    figures: tuple[KeyFigure, ...]
+    cautions: tuple[str, ...]
+    main: Table
+    rest: Table
+    findings: tuple[Finding, ...]
+    plots: "tuple[Plot, ...]"
+
+
+def render(evidence: Evidence) -> str:
+    """The whole page."""
+    sections = [_section(case, index, evidence.seeds) for index, case in enumerate(evidence.cases, start=1)]
+    page = _template().render(
+        evidence=evidence,
+        sections=sections,
+        explanations=_explanations(evidence),
+        settings=list(_flat(evidence.settings)),
+        machine=list(_flat(evidence.machine)),
+        style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
+        symbols=SYMBOLS,
+        groups=_GROUPS,
+    )
+    return page.strip() + "\n"
+
+
+def write_report(evidence: Evidence, path: str | Path) -> Path:
+    """Write the page to `path`, whole or not at all, and return the path."""
+    path = Path(path)
+    write_text(path, render(evidence))
+    return path
+
+
+def key_figures(case: Case) -> tuple[str, tuple[KeyFigure, ...]]:
+    """What the large figures are of, in words, and the figures: how well it was forgotten, and how fast."""
+    row = best(case)
+    if row is None:
+        return "", ()
+    if len(case.methods) == 1:
+        subject = f"Original → {row.name}"
+    elif not matching(case):
+        subject = f"Nearest to retraining: {row.name}"
+    else:
+        subject = f"Matches retraining, and fastest: {row.name}" if len(matching(case)) > 1 else f"Matches: {row.name}"
+    kind = score_kind(case.score_name)
+    found = [
+        _key_figure(f"{case.score_name} on forgotten data", f"forget_{case.score_name}", kind, row, case),
+        _key_figure(f"{case.score_name} on unseen data", f"holdout_{case.score_name}", kind, row, case),
+        _key_figure("membership attack, AUC", "membership_auc", "number", row, case),
+        _time_figure(row, case),
+    ]
+    return subject, tuple(figure for figure in found if figure is not None)
+
+
+def _section(case: Case, index: int, seeds: int) -> Section:
+    from expunge.report.plots import all_plots  # brings matplotlib, which whoever does not draw need not wait for
+
+    anchor = f"case-{index}"
+    subject, figures = key_figures(case)
+    findings = tuple(Finding(row, state(row, case), failures(row, case) or ()) for row in case.methods)
+    return Section(
+        anchor=anchor,
+        case=case,
+        state=outcome(case),
+        badge=_badge(case),
+        verdict=verdict(case),
+        subject=subject,
+        figures=figures,
+        cautions=tuple(cautions(case, seeds)),
+        main=table(case, main_columns(case)),
+        rest=table(case, other_columns(case)),
+        findings=findings,
+        plots=tuple(all_plots(case, f"{anchor} {case.title}")),
+    )
+
+
+def _badge(case: Case) -> str:
+    count, passed = len(case.methods), len(matching(case))
+    if outcome(case) == "not proven" or count < 2:
+        words = {"matches": "matches retraining", "differs": "differs from retraining", "not proven": "not proven"}
+        return words[outcome(case)]
+    return f"{passed or 'none'} of {count} match"
+
+
+def _key_figure(label: str, metric: str, kind: Any, row: Row, case: Case) -> KeyFigure | None:
+    value = finite(row.mean(metric))
+    if value is None:
+        return None
+    original, gold = case.role("original"), case.role("retrained")
+    before = None if original is None else finite(original.mean(metric))
+    ideal = None if gold is None else finite(gold.mean(metric))
+    return KeyFigure(
+        label,
+        with_unit(value, kind),
+        "" if before is None else with_unit(before, kind),
+        "" if ideal is None else f"retrained: {with_unit(ideal, kind)}",
+    )
+
+
+def _time_figure(row: Row, case: Case) -> KeyFigure | None:
+    ratio, seconds = finite(row.mean("seconds_ratio")), finite(row.mean("seconds"))
+    gold = case.role("retrained")
+    whole = None if gold is None else finite(gold.mean("seconds"))
+    if ratio is None or ratio <= 0:
+        return None
+    detail = "" if seconds is None or whole is None else f"{_duration(seconds)} instead of {_duration(whole)}"
+    return KeyFigure("speed against retraining", f"{times(ratio)} \N{MULTIPLICATION SIGN}", detail=detail)
+
+
+def _duration(seconds: float) -> str:
+    """
+    >>> _duration(0.04), _duration(12.3), _duration(754), _duration(8000)
+    ('0.04 s', '12 s', '12.6 min', '2.2 h')
+    """
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _explanations(evidence: Evidence) -> list[tuple[str, str, str]]:
+    """Metric, its name in the tables, and what it is; in the tables' order, metrics that stand in none left out."""
+    labels: dict[str, str] = {}
+    for case in evidence.cases:
+        for column in [*main_columns(case), *other_columns(case)]:
+            group = f"{column.group}: " if column.group else ""
+            labels.setdefault(column.metric, group + column.label)
+    return [
+        (metric, label, evidence.explanations[metric]) for metric, label in labels.items() if metric in evidence.explanations
+    ]
+
+
+def _flat(values: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as lines: `("recipe.optimizer.name", "adam")`."""
+    if isinstance(values, Mapping) and values:
+        for key, value in values.items():
+            yield from _flat(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(values, Sequence) and not isinstance(values, str | bytes):
+        yield name, ", ".join(printable(str(value)) for value in values) or "none"
+    else:
+        yield name, "none" if values is None or values == {} else printable(str(values))
+
+
+def _sentence(text: str) -> str:
+    """With a capital, unless it starts with the name of a metric."""
+    return text if "_" in text.partition(" ")[0] else text[:1].upper() + text[1:]
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["svg"] = Markup  # drawings are made here, and matplotlib escapes the texts in them
+    environment.filters["bound"] = lambda text: re.sub(
+        r" (?=(%|\N{MULTIPLICATION SIGN}|s|min|h)(\W|$))", "\N{NO-BREAK SPACE}", text
+    )
+    environment.filters["sentence"] = _sentence
+    return environment.get_template("page.html")

@@ -1,0 +1,70 @@
+"""The drawings of a report. Each takes a :class:`~expunge.report.evidence.Case` and returns an inline SVG, or None.
+
+None means that the case has nothing to draw there. `key` makes the ids of two drawings differ where cases have the same
+title.
+"""
+
+from dataclasses import dataclass
+
+from expunge.report.attack import loss_histograms, membership_roc
+from expunge.report.bars import per_class, time
+from expunge.report.evidence import Case
+from expunge.report.scatter import forget_against_retain, near_the_target
+
+__all__ = [
+    "Plot",
+    "all_plots",
+    "forget_against_retain",
+    "loss_histograms",
+    "membership_roc",
+    "near_the_target",
+    "per_class",
+    "time",
+]
+
+_CAPTIONS = {
+    forget_against_retain: (
+        "Up is better kept; left and right of the star is less and more known than after retraining. A method should "
+        "land in the box around the star, not as far left as it can. A cross inside the box misses another check. Bars "
+        "are one standard deviation over seeds."
+    ),
+    near_the_target: (
+        "The dotted part of the figure before, enlarged. Where a second retrained model is shown, its distance to the "
+        "first is what chance does by itself."
+    ),
+    membership_roc: (
+        "An attacker sees only the loss of each example. A line far above the dotted one, at its left end above all, "
+        "means that some forgotten examples are found with few false alarms. The ideal is the line of the retrained "
+        "model. From the first seed."
+    ),
+    time: "Wall time of making each model, in the same run on the same machine. Searching for settings is not counted.",
+    loss_histograms: (
+        "If forgotten examples (filled) have lower losses than unseen ones (line), the model remembers them; if "
+        "higher, they stand out as forgotten. Losses beyond the axis are counted in the outermost bins. From the "
+        "first seed."
+    ),
+    per_class: (
+        "Colour says how far a model is from the target, the figure what it scores. An ideal row has no colour. "
+        "From the first seed."
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawing, and what to see in it."""
+
+    name: str
+    svg: str
+    caption: str
+
+    @property
+    def wide(self) -> bool:
+        """Whether it needs the whole width of a page."""
+        return 'class="plot wide"' in self.svg
+
+
+def all_plots(case: Case, key: str = "") -> list[Plot]:
+    """Every drawing that the case has figures for, in reading order."""
+    drawn = ((draw.__name__, draw(case, key), caption) for draw, caption in _CAPTIONS.items())
+    return [Plot(name, svg, caption) for name, svg, caption in drawn if svg is not None]

@@ -1,0 +1,89 @@
+"""Evidence made by hand: round figures whose verdicts can be worked out on paper."""
+
+import dataclasses
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from expunge.report.evidence import Case, Curves, Evidence, Role, Row, Value
+
+GOLD = {
+    "forget_accuracy": 0.10,
+    "holdout_forget_accuracy": 0.12,
+    "retain_accuracy": 0.99,
+    "holdout_accuracy": 0.90,
+    "membership_auc": 0.50,
+}
+ORIGINAL = GOLD | {"forget_accuracy": 0.99, "holdout_forget_accuracy": 0.88, "membership_auc": 0.71}
+EXPLANATIONS = {
+    "forget_accuracy": "accuracy on what must go; ideal: the retrained model's",
+    "membership_auc": "AUC of the loss attack; ideal: the retrained model's",
+    "seconds_ratio": "time as a multiple of retraining's; ideal: 0",
+    "never_measured": "a metric that no model has",
+}
+
+
+def curves(seed: int, classes: tuple[str, ...] = ("cat", "dog", "ship")) -> Curves:
+    draw = random.Random(seed)
+    steps = [index / 50 for index in range(51)]
+    return Curves(
+        roc=(steps, [step**0.7 for step in steps]),
+        forget_losses=[draw.lognormvariate(-2, 2) for _ in range(80)],
+        unseen_losses=[draw.lognormvariate(-1, 2) for _ in range(80)],
+        group_scores={name: round(draw.uniform(0.7, 1), 3) for name in classes},
+    )
+
+
+def row(name: str, role: Role = "method", drawn: Curves | None = None, n: int = 1, **figures: Any) -> Row:
+    """A model like the retrained one, but for `figures`: numbers, None, or whole values. A tuple is (mean, std)."""
+    base = ORIGINAL if role == "original" else GOLD
+    values = {}
+    for metric, figure in (base | figures).items():
+        if isinstance(figure, Value):
+            values[metric] = figure
+        else:
+            mean, std = figure if isinstance(figure, tuple) else (figure, 0.0)
+            values[metric] = Value(mean, std, n, GOLD.get(metric))
+    return Row(name, role, values, drawn)
+
+
+def case(*methods: Row, title: str = "class 3", gold: bool = True, drawn: bool = False) -> Case:
+    """Original, retrained, retrained again, and `methods`; without the retrained ones where `gold` is False."""
+    retrained = (
+        row("retrained", "retrained", seconds_ratio=1.0, seconds=200.0),
+        row("retrained-2", "noise floor", forget_accuracy=0.11, seconds_ratio=1.0, seconds=201.0),
+    )
+    rows = (row("original", "original", seconds_ratio=1.0, seconds=210.0), *(retrained if gold else ()), *methods)
+    if drawn:
+        rows = tuple(dataclasses.replace(each, curves=curves(index)) for index, each in enumerate(rows))
+    return Case(title, f"{title}: 100 of 1,000 training examples", rows)
+
+
+def evidence(*cases: Case, **changes: Any) -> Evidence:
+    usual = Evidence(
+        title="An audit",
+        cases=cases,
+        explanations=EXPLANATIONS,
+        settings={"recipe": {"epochs": 12, "optimizer": "adam"}, "classes": (3,)},
+        machine={"processor": "a processor", "cores": 2},
+        command="expunge study something --seeds 2",
+        seeds=2,
+    )
+    return dataclasses.replace(usual, **changes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Making:
+    """The functions above, for tests to use."""
+
+    row: Callable[..., Row] = row
+    case: Callable[..., Case] = case
+    evidence: Callable[..., Evidence] = evidence
+    curves: Callable[..., Curves] = curves
+
+
+@pytest.fixture(scope="session")
+def make() -> Making:
+    return Making()

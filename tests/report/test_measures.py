@@ -1,0 +1,90 @@
+import pytest
+
+from expunge.report.evidence import Value
+from expunge.report.measures import listed, main_columns, other_columns, printable, spread, written
+from expunge.report.tables import table
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [
+        (None, "percent", "not defined"),
+        (float("nan"), "percent", "not a number"),
+        (float("inf"), "number", "infinite"),
+        (-0.00001, "percent", "0.0"),
+        (1.0, "percent", "100.0"),
+        (2.5, "count", "2.5"),
+        (0.0061, "ratio", "0.006"),
+        (0.125, "ratio", "0.12"),
+        (0.0, "number", "0.000"),
+        (212.4, "seconds", "212.4"),
+    ],
+)
+def test_figures_as_text(value, kind, text):
+    assert written(value, kind) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [
+        (Value(0.5, 0.012, 2, None), "percent", "± 1.2"),
+        (Value(0.5, 0.00001, 3, None), "number", "± 0.000"),
+        (Value(12.0, 1.41, 2, None), "count", "± 1.4"),
+        (Value(0.5, 0.0, 1, None), "percent", ""),
+        (Value(None, 0.0, 0, None), "percent", ""),
+    ],
+)
+def test_spread_is_shown_only_over_several_seeds(value, kind, text):
+    assert spread(value, kind) == text
+
+
+def test_columns_are_in_reading_order_and_none_is_lost(make):
+    method = make.row("m", tow=0.9, forget_kl=0.1, seconds=3.0, foreign_metric=1.0, forget_accuracy_gap=0.1)
+    case = make.case(method)
+    main, rest = main_columns(case), other_columns(case)
+    assert [column.metric for column in main][:2] == ["forget_accuracy", "holdout_forget_accuracy"]
+    assert [column.metric for column in main][-1] == "seconds_ratio"
+    assert {column.metric for column in [*main, *rest]} == {metric for row in case.rows for metric in row.values}
+    assert {"foreign_metric", "forget_accuracy_gap"} <= {column.metric for column in rest}
+
+
+def test_a_table_has_the_references_first_and_marks_what_misses(make):
+    case = make.case(make.row("bad", holdout_accuracy=0.5))
+    shuffled = type(case)(case.title, case.forgotten, tuple(reversed(case.rows)))
+    made = table(shuffled, main_columns(shuffled))
+    assert [line.row.name for line in made.lines] == ["original", "retrained", "retrained-2", "bad"]
+    marked = {
+        (line.row.name, column.metric)
+        for line in made.lines
+        for column, cell in zip(made.columns, line.cells, strict=True)
+        if cell.missed
+    }
+    assert marked == {
+        ("original", "forget_accuracy"),
+        ("original", "holdout_forget_accuracy"),
+        ("original", "membership_auc"),
+        ("bad", "holdout_accuracy"),
+    }
+    assert dict(zip((column.metric for column in made.columns), made.hints, strict=True))["holdout_accuracy"] == (
+        "within 1 point"
+    )
+
+
+def test_an_ideal_in_percent_is_never_written_as_a_share(make):
+    whole = Value(1.0, 0.0, 1, 1.0)
+    case = make.case(make.row("m", retain_accuracy=whole, tow=Value(0.9, 0.0, 1, 1.0)))
+    rows = tuple(type(row)(row.name, row.role, {**row.values, "retain_accuracy": whole}) for row in case.rows)
+    made = table(type(case)(case.title, case.forgotten, rows), main_columns(case))
+    hints = dict(zip((column.metric for column in made.columns), made.hints, strict=True))
+    assert (hints["retain_accuracy"], hints["tow"]) == ("as retrained", "ideal 1")
+
+
+def test_equal_notes_share_one_letter(make):
+    first, second = Value(None, 0.0, 0, 1.0, "not defined: a"), Value(None, 0.0, 0, 1.0, "not defined: b")
+    case = make.case(make.row("x", anamnesis_index=first), make.row("y", anamnesis_index=first), make.row("z", tow=second))
+    assert table(case, main_columns(case)).footnotes == (("a", "not defined: a"), ("b", "not defined: b"))
+
+
+def test_words():
+    assert (listed([]), listed(["a"]), listed(["a", "b", "c"])) == ("", "a", "a, b and c")
+    assert printable("a\x00\n\tb\x1b[0m") == "a b[0m"
