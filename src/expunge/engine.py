@@ -267,6 +267,10 @@ class Engine:
         """Whether this process is the one that writes files and shows progress."""
         return self._accelerator.is_main_process
 
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        self._accelerator.wait_for_everyone()
+
     def keep(self, name: str, model: nn.Module, **facts: str) -> None:
         """Write `model` under `name` into the engine's folder, if it has one, for :meth:`kept` to find after a restart."""
         if self.folder is not None and self.is_main:

@@ -38,7 +38,7 @@ class Relearning(Audit):
     """
 
     margin: float = 0.05
-    cap: int = 60
+    cap: int = 100
     optimizer: Optimizer = Optimizer("adam", 1e-3)
     examples: int = 256
 

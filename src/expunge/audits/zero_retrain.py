@@ -36,9 +36,12 @@ class ZeroRetrain(Audit):
         return {"zrf": Figure(self.measure(subject), ideal)}
 
     def measure(self, subject: Subject) -> float:
-        """ZRF of one subject."""
-        values = [1 - js_divergence(subject.outputs("forget"), answers).mean().item() for answers in self._ignorant(subject)]
-        return sum(values) / len(values)
+        """ZRF of one subject, kept with it."""
+        if self not in subject.memory:
+            said = subject.outputs("forget")
+            values = [1 - js_divergence(said, answers).mean().item() for answers in self._ignorant(subject)]
+            subject.memory[self] = sum(values) / len(values)
+        return float(subject.memory[self])
 
     def _ignorant(self, subject: Subject) -> list[Tensor]:
         engine, task = subject.engine, subject.task

@@ -85,7 +85,9 @@ class ClassificationStudy(Study):
                     found[title] = compare(original, task, split, methods, engine, retrain=RECIPE, original_seconds=seconds)
             return found
 
-        return Plan(source.name, forgotten, _settings(source, factory, budget), _notes(source), compare_all)
+        with torch.device("meta"):
+            network = factory()
+        return Plan(source.name, forgotten, _settings(source, network, budget), _notes(source), network, compare_all)
 
 
 def _read(data: str, budget: Budget, asked: bool) -> Source:
@@ -100,9 +102,7 @@ def _read(data: str, budget: Budget, asked: bool) -> Source:
     return load(data, **fewer) if fewer else source  # type: ignore[arg-type]
 
 
-def _settings(source: Source, factory: Callable[[], nn.Module], budget: Budget) -> dict[str, Any]:
-    with torch.device("meta"):
-        network = factory()
+def _settings(source: Source, network: nn.Module, budget: Budget) -> dict[str, Any]:
     return {
         "training rows": length(source.train),
         "holdout rows": length(source.holdout),

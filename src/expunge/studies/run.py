@@ -16,8 +16,9 @@ from expunge.errors import BadFile, BadSetting
 from expunge.report.evidence import Evidence
 from expunge.split import Batches, Split
 from expunge.storage import load_weights, write_text, write_weights
-from expunge.studies.comparison import compare, to_case, trained
+from expunge.studies.comparison import Comparison, compare, to_case, trained
 from expunge.studies.job import Job
+from expunge.studies.machine import fitting_threads
 from expunge.studies.run_folder import evidence_of, write_results
 from expunge.tasks import ClassificationTask, Task
 
@@ -66,9 +67,12 @@ def run(job: Job, folder: str | Path, overwrite: bool = False, command: str = ""
     Raises:
         BadFile: if the folder holds something that would be lost.
     """
-    folder = Path(folder)
     setup = prepare(job)
-    _check_folder(folder, job, overwrite)
+    with fitting_threads(setup.task.new_model()):
+        return _serve(job, setup, Path(folder), overwrite, command)
+
+
+def _serve(job: Job, setup: Setup, folder: Path, overwrite: bool, command: str) -> Evidence:
     engine = Engine(
         job.seed,
         job.engine.device,
@@ -77,8 +81,13 @@ def run(job: Job, folder: str | Path, overwrite: bool = False, command: str = ""
         job.engine.checkpoint_seconds,
         job.engine.checkpoint_steps,
     )
+    _check_folder(folder, job, overwrite)
+    engine.wait()  # all processes have looked before one writes
     if engine.is_main:
+        if overwrite:
+            _clear(folder, job)
         write_text(folder / "job.yaml", job.text)
+    engine.wait()
     original, seconds = setup.original, None
     if original is None:
         everything = Batches(setup.source.train, job.batch_size)
@@ -93,12 +102,7 @@ def run(job: Job, folder: str | Path, overwrite: bool = False, command: str = ""
         golds=job.retrained,
         original_seconds=seconds,
     )
-    request = job.request.describe(length(setup.source.train))
-    case = to_case([comparison], request, forgotten_words(job, setup))
-    settings = yaml.safe_load(job.text)
-    notes = (setup.source.note,) if setup.source.note else ()
-    title = job.title or f"Forgetting {request} of {setup.source.name}"
-    evidence = evidence_of([case], title, settings, engine, notes, command)
+    evidence = _evidence(job, setup, comparison, engine, command)
     if engine.is_main:
         for name, subject in comparison.subjects.items():
             write_weights(folder / "models" / f"{name}.safetensors", subject.model.state_dict())
@@ -106,6 +110,14 @@ def run(job: Job, folder: str | Path, overwrite: bool = False, command: str = ""
     if engine.is_main:
         shutil.rmtree(folder / "work", ignore_errors=True)
     return evidence
+
+
+def _evidence(job: Job, setup: Setup, comparison: Comparison, engine: Engine, command: str) -> Evidence:
+    request = job.request.describe(length(setup.source.train))
+    case = to_case([comparison], request, forgotten_words(job, setup))
+    notes = (setup.source.note,) if setup.source.note else ()
+    title = job.title or f"Forgetting {request} of {setup.source.name}"
+    return evidence_of([case], title, yaml.safe_load(job.text), engine, notes, command)
 
 
 def forgotten_words(job: Job, setup: Setup) -> str:
@@ -116,16 +128,25 @@ def forgotten_words(job: Job, setup: Setup) -> str:
 
 
 def _check_folder(folder: Path, job: Job, overwrite: bool) -> None:
-    """Refuse a folder with a finished run, or with the beginning of another job; clear it when that is wanted."""
+    """Refuse a folder with a finished run, or with the beginning of another job, unless it may be replaced."""
     if folder.exists() and not folder.is_dir():
         raise BadFile(f"{folder} is a file; give a folder for the run")
-    finished, begun = (folder / "audit.json").exists(), folder / "job.yaml"
-    same = begun.exists() and begun.read_text() == job.text
-    if not finished and (same or not begun.exists()):
+    if _is_free(folder, job) or overwrite:
         return
-    if not overwrite:
-        state = "a finished run" if finished else "the beginning of another job"
-        raise BadFile(f"{folder} holds {state}; give another folder with --out, or replace it with --overwrite")
+    state = "a finished run" if (folder / "audit.json").exists() else "the beginning of another job"
+    raise BadFile(f"{folder} holds {state}; give another folder with --out, or replace it with --overwrite")
+
+
+def _is_free(folder: Path, job: Job) -> bool:
+    """Whether nothing of a run is there, or only the beginning of this one."""
+    begun = folder / "job.yaml"
+    return not (folder / "audit.json").exists() and (not begun.exists() or begun.read_text() == job.text)
+
+
+def _clear(folder: Path, job: Job) -> None:
+    """Remove another run's files; the beginning of this one is kept, to go on from."""
+    if _is_free(folder, job):
+        return
     for name in ("work", "models"):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in ("audit.json", "model.safetensors", "history.jsonl", "report.html", "job.yaml"):

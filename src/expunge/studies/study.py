@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from torch import nn
+
 from expunge.engine import Engine
 from expunge.errors import BadSetting
 from expunge.registry import Registered
@@ -15,6 +17,7 @@ from expunge.report.page import write_report
 from expunge.report.study_json import study_json
 from expunge.storage import write_json
 from expunge.studies.comparison import Comparison, to_case
+from expunge.studies.machine import fitting_threads
 from expunge.studies.run_folder import audit_json, evidence_of
 
 Budget = Literal["quick", "full"]
@@ -55,6 +58,18 @@ class Study(Registered, ABC):
         if seeds < 1:
             raise BadSetting(f"a study needs at least 1 seed, not {seeds}")
         plan = self.plan(data, budget)
+        with fitting_threads(plan.network):
+            return self._run(plan, seeds, budget, folder, device, say)
+
+    def _run(
+        self,
+        plan: "Plan",
+        seeds: int,
+        budget: Budget,
+        folder: str | Path | None,
+        device: Literal["cpu", "cuda", "auto"],
+        say: Callable[[str], None],
+    ) -> Studied:
         found: dict[str, list[Comparison]] = {}
         engine = Engine(0, device)
         for seed in range(seeds):
@@ -94,6 +109,7 @@ class Plan:
         forgotten: for each case's title, what had to go, in words.
         settings: everything that was chosen, as plain values.
         notes: what a reader must see first.
+        network: one of the networks that are trained.
         compare: for one seed's engine, the comparison of each case.
     """
 
@@ -101,6 +117,7 @@ class Plan:
     forgotten: Mapping[str, str]
     settings: Mapping[str, Any]
     notes: Sequence[str]
+    network: nn.Module
     compare: Callable[[Engine, Callable[[str], None]], dict[str, Comparison]]
 
 
