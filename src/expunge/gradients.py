@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from expunge.engine import on_device_of
 from expunge.errors import BadSetting
+from expunge.modes import evaluating
 from expunge.split import Stream
 
 Losses = Callable[[Any, Any], Tensor]  # (model, batch) -> (n,)
@@ -38,16 +39,12 @@ def diagonal_fisher(
     totals = {name: torch.zeros_like(value) for name, value in parameters.items()}
     squares = _per_example_squares if per_example else _batch_squares
     weight = 0
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         for batch, size in _limited(model, batches, max_examples):
             found = squares(model, losses, parameters, batch)
             for name, value in found.items():
                 totals[name] += value
             weight += size if per_example else 1
-    finally:
-        model.train(was_training)
     if weight == 0:
         raise BadSetting("the Fisher information of an empty stream is not defined")
     return {name: value / weight for name, value in totals.items()}
@@ -58,14 +55,13 @@ def mean_gradient(model: nn.Module, losses: Losses, batches: Stream) -> dict[str
     parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}
     totals = {name: torch.zeros_like(value) for name, value in parameters.items()}
     examples = 0
-    was_training = model.training
-    model.eval()
-    for batch in batches:
-        values = losses(model, on_device_of(model, batch))
-        examples += len(values)
-        for (_, total), part in zip(totals.items(), torch.autograd.grad(values.sum(), list(parameters.values())), strict=True):
-            total += part
-    model.train(was_training)
+    with evaluating(model):
+        for batch in batches:
+            values = losses(model, on_device_of(model, batch))
+            examples += len(values)
+            parts = torch.autograd.grad(values.sum(), list(parameters.values()), allow_unused=True, materialize_grads=True)
+            for total, part in zip(totals.values(), parts, strict=True):
+                total += part
     if examples == 0:
         raise BadSetting("the gradient over an empty stream is not defined")
     return {name: total / examples for name, total in totals.items()}

@@ -59,8 +59,9 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not path.is_file():
         raise BadFile(f"weights file not found: {path}")
     with open(path, "rb") as file:
-        start = file.read(4)
-    if start.startswith(_PICKLE_STARTS):
+        start = file.read(9)
+    # A safetensors file begins with eight bytes of length, which may look like anything, and then its JSON header.
+    if start.startswith(_PICKLE_STARTS) and start[8:] != b"{":
         raise BadFile(
             f"{path} is a pickle (as torch.save writes it), which can run foreign code when it is opened; "
             "convert it where you trust it: safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"

@@ -32,11 +32,13 @@ class Anamnesis(Audit):
     def examine(self, subject: Subject, references: References) -> dict[str, Figure]:
         if references.original is None or not references.retrained:
             return {}
+        if min(len(subject.scores("forget")), len(subject.scores("retain"))) == 0:
+            return {}
         golds = [self.relearning.steps(gold, references.original) for gold in references.retrained]
         steps = self.relearning.steps(subject, references.original)
         if sum(golds) == 0:
             note = "not defined: the retrained models know the forget set as well as the original does"
             return {"anamnesis_index": Figure(None, 1.0, note=note)}
-        capped = self.relearning.cap in (steps, *golds)
+        capped = not all(self.relearning.reached(each, references.original) for each in (subject, *references.retrained))
         note = f"a count met the cap of {self.relearning.cap} steps" if capped else ""
         return {"anamnesis_index": Figure(steps * len(golds) / sum(golds), 1.0, note=note)}

@@ -52,7 +52,8 @@ class Subject:
 
     def stream(self, part: Part) -> Stream:
         """The part's batches; empty where the split has no such part."""
-        return getattr(self.split, part) or ()
+        stream: Stream | None = getattr(self.split, part)
+        return () if stream is None else stream
 
     def outputs(self, part: Part) -> Tensor:
         """Outputs on all examples of a part, shape (n, ...), on the CPU, in the stream's order."""
@@ -91,7 +92,7 @@ class Subject:
 
 def _in_fixed_order(stream: Stream, engine: Engine) -> Iterator[Any]:
     """The same order for every model, also where a foreign stream shuffles itself."""
-    return iter(stream) if isinstance(stream, Batches) else one_epoch(stream, engine.generator("audit order"))
+    return iter(stream) if isinstance(stream, Batches) else one_epoch(stream, torch.Generator().manual_seed(engine.seed))
 
 
 @dataclass(frozen=True)

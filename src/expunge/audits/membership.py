@@ -3,10 +3,10 @@
     s(x) = -loss(model, x),      AUC = P( s(x_forget) > s(x_unseen) ),      TPR at 1 % FPR
 
 Forget examples stand against unseen examples of the same kind: each unseen example weighs so that every group (class) has the
-same share on both sides, or else difficulty would be taken for membership. The threshold of the attack's accuracy is learned on
-other data, members from the retain set against unseen examples that are not scored. A retrained model shows about 0.5; the
-*retrained model's own value* is the ideal, for below it examples stand out as forgotten. One attack on one model is a lower
-bound on what leaks, not a proof of absence.
+same share on both sides, or else difficulty would be taken for membership; a group without unseen examples is left out. The
+threshold of the attack's accuracy is learned on other data, members from the retain set against unseen examples that are not
+scored. A retrained model shows about 0.5; the *retrained model's own value* is the ideal, for below it examples stand out as
+forgotten. One attack on one model is a lower bound on what leaks, not a proof of absence.
 
 Reference: S. Yeom, I. Giacomelli, M. Fredrikson, S. Jha. "Privacy Risk in Machine Learning: Analyzing the Connection to
 Overfitting", CSF 2018, arXiv 1709.01604; low false-positive rates as in N. Carlini et al. "Membership Inference Attacks From
@@ -23,6 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from expunge.audits.audit import Audit, Figure, References, Subject
+from expunge.errors import BadSetting
 
 Array = NDArray[np.float64]
 
@@ -42,7 +43,7 @@ class Trial:
 
     def roc(self) -> tuple[Array, Array]:
         """False and true positive rates."""
-        false, true, _ = roc_curve(self.member, self.score, sample_weight=self.weight)
+        false, true, _ = roc_curve(self.member, self.score, sample_weight=self.weight, drop_intermediate=False)
         return false, true
 
     def tpr(self, fpr: float) -> float:
@@ -64,6 +65,10 @@ class Membership(Audit):
     fpr: float = 0.01
     resamples: int = 200
     calibration: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fpr < 1 or not 0 <= self.calibration < 1:
+            raise BadSetting(f"membership needs 0 < fpr < 1 and 0 <= calibration < 1, not {self.fpr} and {self.calibration}")
 
     figures: ClassVar[Mapping[str, str]] = {
         "membership_auc": "AUC of the loss attack, forget against unseen; ideal: the retrained model's, about 0.5",
@@ -95,8 +100,14 @@ class Membership(Audit):
         if len(unseen) == 0:
             return None
         teaches = self._rng(subject, "calibration").random(len(unseen)) < self.calibration
-        forget, known = _losses(subject, "forget"), _losses(subject, "retain")
-        weight = np.concatenate([np.ones(len(forget)), _matching_weights(subject.groups("forget").numpy(), groups[~teaches])])
+        if teaches.all():  # so few that none would be left to score
+            teaches[:] = False
+        wanted, forget, known = subject.groups("forget").numpy(), _losses(subject, "forget"), _losses(subject, "retain")
+        comparable = np.isin(wanted, groups[~teaches])  # a group without unseen examples has nothing to stand against
+        wanted, forget = wanted[comparable], forget[comparable]
+        if len(forget) == 0:
+            return None
+        weight = np.concatenate([np.ones(len(forget)), _matching_weights(wanted, groups[~teaches])])
         member = np.repeat([True, False], [len(forget), (~teaches).sum()])
         score = -np.concatenate([forget, unseen[~teaches]])
         keep = weight > 0
@@ -129,7 +140,7 @@ def _matching_weights(wanted: NDArray[np.int64], groups: NDArray[np.int64]) -> A
     shares = {group: (wanted == group).mean() for group in np.unique(groups)}
     counts = {group: (groups == group).sum() for group in shares}
     weights = np.array([shares[group] / counts[group] for group in groups])
-    return weights * (len(groups) / weights.sum()) if weights.sum() > 0 else np.ones(len(groups))
+    return weights * (len(groups) / weights.sum())
 
 
 def _threshold_rule(members: Array, others: Array):  # type: ignore[no-untyped-def]

@@ -51,28 +51,36 @@ class Relearning(Audit):
             raise BadSetting(f"relearning needs cap >= 1 and 0 <= margin < 1, not {self.cap} and {self.margin}")
 
     def examine(self, subject: Subject, references: References) -> dict[str, Figure]:
-        if references.original is None:
+        if references.original is None or min(len(subject.scores("forget")), len(subject.scores("retain"))) == 0:
             return {}
         steps = self.steps(subject, references.original)
         golds = [self.steps(gold, references.original) for gold in references.retrained]
-        note = f"not relearned within the cap of {self.cap} steps" if steps == self.cap else ""
+        reached = self.reached(subject, references.original)
+        note = "" if reached else f"not relearned within the cap of {self.cap} steps"
         return {"relearn_steps": Figure(float(steps), sum(golds) / len(golds) if golds else None, note=note)}
 
     def steps(self, subject: Subject, original: Subject) -> int:
         """Steps that a deep copy of the subject needs: 0 when it knows already, `cap` when it did not get there."""
-        key = ("relearn_steps", self, id(original))
+        return self._relearned(subject, original)[0]
+
+    def reached(self, subject: Subject, original: Subject) -> bool:
+        """Whether the subject knew again within the cap."""
+        return self._relearned(subject, original)[1]
+
+    def _relearned(self, subject: Subject, original: Subject) -> tuple[int, bool]:
+        key = ("relearned", self, id(original))
         if key not in subject.memory:
             subject.memory[key] = self._count(subject, original)
         return subject.memory[key]
 
-    def _count(self, subject: Subject, original: Subject) -> int:
+    def _count(self, subject: Subject, original: Subject) -> tuple[int, bool]:
         task, split, engine = subject.task, subject.split, subject.engine
         probe = _first(Shuffled(split.forget, engine.generator("probe")), self.examples)
         goal = _score(task, original.model, probe)
         goal -= self.margin * abs(goal)
         model = copy.deepcopy(subject.model).to(engine.device).requires_grad_(True)
         if _score(task, model, probe) >= goal:
-            return 0
+            return 0, True
         optimizer = self.optimizer(model.parameters())
         total = len(subject.scores("forget")) + len(subject.scores("retain"))
         share = len(subject.scores("forget")) / total
@@ -84,8 +92,8 @@ class Relearning(Audit):
                 (share * means[0] + (1 - share) * means[1]).backward()
                 optimizer.step()
                 if _score(task, model, probe) >= goal:
-                    return step
-        return self.cap
+                    return step, True
+        return self.cap, False
 
     def _pairs(self, forget: Stream, retain: Stream, generator: torch.Generator) -> Any:
         stream = paired(forget, retain)

@@ -16,6 +16,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from expunge.audits.audit import Audit, Figure, References, Subject
+from expunge.errors import BadSetting
 from expunge.losses import js_divergence
 from expunge.tasks import ClassificationTask
 
@@ -26,12 +27,18 @@ class ZeroRetrain(Audit):
 
     networks: int = 3
 
+    def __post_init__(self) -> None:
+        if self.networks < 1:
+            raise BadSetting(f"zero-retrain needs 1 or more networks, not {self.networks}")
+
     takes = (ClassificationTask,)
     figures: ClassVar[Mapping[str, str]] = {
         "zrf": "zero retrain forgetting: likeness to ignorant networks on the forget set, 0 to 1; ideal: the retrained model's"
     }
 
     def examine(self, subject: Subject, references: References) -> dict[str, Figure]:
+        if len(subject.outputs("forget")) == 0:
+            return {}
         ideal = None if references.gold is None else self.measure(references.gold)
         return {"zrf": Figure(self.measure(subject), ideal)}
 

@@ -7,11 +7,12 @@ request: {class: 3}                            # or rows, rows_in, column with v
 methods: [scrub, {method: ssd, alpha: 3}]
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -117,7 +118,10 @@ def read_job(path: str | Path) -> Job:
     path = Path(path)
     if not path.is_file():
         raise BadJob(f"job file not found: {path}")
-    return parse_job(path.read_text(), str(path))
+    try:
+        return parse_job(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise BadJob(f"{path} is not a text file in UTF-8: {error}") from error
 
 
 def parse_job(text: str, source: str = "job") -> Job:
@@ -181,14 +185,16 @@ def _read(kind: Any, value: Any, location: Location) -> Any:
         place = (*location, *(part for part in fault["loc"]))
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            known = sorted(_names(kind)) if len(place) == len(location) + 1 else []
-            message = "unknown field" + (f"; there are {', '.join(known)}" if known else "")
+            message = f"unknown field; there are {', '.join(sorted(_names(kind, fault['loc'][:-1])))}"
         elif fault["type"] not in ("value_error", "missing", "missing_argument"):
             message += f", not {fault['input']!r}"
         raise _At(place, message) from error
 
 
-def _names(kind: Any) -> list[str]:
+def _names(kind: Any, inside: Sequence[int | str] = ()) -> list[str]:
+    """The fields of a dataclass or model, or of the one that the field path `inside` leads to."""
+    for part in inside:
+        kind = get_type_hints(kind)[str(part)]
     return list(kind.model_fields) if hasattr(kind, "model_fields") else [field.name for field in dataclass_fields(kind)]
 
 
@@ -201,7 +207,9 @@ def _method(entry: Any, location: Location) -> tuple[str, Method]:
     except ExpungeError as error:
         raise _At(location, str(error)) from error
     fields = {key: value for key, value in settings.items() if key not in ("method", "label")}
-    name = str(settings.get("label", settings["method"]))
+    name = settings.get("label", settings["method"])
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w .+-]*", name):
+        raise _At(location, f"a label is letters, digits, spaces and . + - _, beginning with a letter or digit, not {name!r}")
     if name == "original" or name.startswith("retrained"):
         raise _At(location, f"'{name}' is the name of a reference; label the method otherwise")
     return name, _read(kind, fields, location)
@@ -230,14 +238,26 @@ def request_from(fields: Mapping[str, Any]) -> Request:
     if keys == {"rows"} and isinstance(fields["rows"], list):
         return ForgetRows(_whole_numbers(fields["rows"]))
     if keys == {"rows_in"}:
-        return ForgetRows(_whole_numbers(read_values(fields["rows_in"])))
+        return ForgetRows(_whole_numbers(read_values(_text(fields, "rows_in"))))
     if keys == {"column", "values"} and isinstance(fields["values"], list):
-        return ForgetWhere(fields["column"], tuple(str(value) for value in fields["values"]))
+        return ForgetWhere(_text(fields, "column"), tuple(str(value) for value in fields["values"]))
     if keys == {"column", "values_in"}:
-        return ForgetWhere(fields["column"], tuple(read_values(fields["values_in"], fields["column"])))
+        column = _text(fields, "column")
+        return ForgetWhere(column, tuple(read_values(_text(fields, "values_in"), column)))
     if "fraction" in keys and keys <= {"fraction", "seed"}:
-        return ForgetFraction(float(fields["fraction"]), int(fields.get("seed", 0)))
+        fraction, seed = fields["fraction"], fields.get("seed", 0)
+        if isinstance(fraction, bool) or not isinstance(fraction, (int, float)):
+            raise BadSetting(f"fraction is a number between 0 and 1, not {fraction!r}")
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise BadSetting(f"the seed of a request is a whole number, not {seed!r}")
+        return ForgetFraction(float(fraction), seed)
     raise BadSetting(f"a request is one of {_REQUESTS}; these fields make none: {', '.join(sorted(keys)) or 'none'}")
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    if not isinstance(fields[name], str | Path):
+        raise BadSetting(f"{name} is a text, not {fields[name]!r}")
+    return str(fields[name])
 
 
 def _whole_numbers(values: list[Any]) -> tuple[int, ...]:

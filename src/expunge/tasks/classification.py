@@ -68,6 +68,9 @@ class ClassificationTask(Task[ClassBatch]):
             self.outputs(model, batch)
         finally:
             hook.remove()
+        if not found:
+            layer = self.feature_layer or "the last nn.Linear"
+            raise BadSetting(f"the model never calls {layer}; say which layer holds the embedding with feature_layer")
         return found[-1].flatten(1)
 
     def losses(self, outputs: Tensor, batch: ClassBatch) -> Tensor:

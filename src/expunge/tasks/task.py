@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from expunge.engine import on_device_of
+from expunge.modes import evaluating
 from expunge.registry import Registered
 
 Batch = TypeVar("Batch")
@@ -71,12 +72,10 @@ class Task(Registered, ABC, Generic[Batch]):
         Returns:
             shape (examples, ...), on the CPU; the outputs themselves when `read` is None; empty for an empty stream.
         """
-        was_training, parts = model.training, []
-        model.eval()
-        with torch.no_grad():
+        parts = []
+        with torch.no_grad(), evaluating(model):
             for batch in batches:
                 placed = on_device_of(model, batch)
                 outputs = self.outputs(model, placed)
                 parts.append((outputs if read is None else read(outputs, placed)).cpu())
-        model.train(was_training)
         return torch.cat(parts) if parts else torch.empty(0)

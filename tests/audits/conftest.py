@@ -1,0 +1,118 @@
+"""Models whose answers are written down by hand, so that what an audit finds can be worked out on paper."""
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from expunge.audits import Subject
+from expunge.engine import Engine
+from expunge.split import Batches, Split
+from expunge.tasks import ClassificationTask
+
+
+class Lookup(nn.Module):
+    """Answers row number `inputs[i]` of a table, shape (rows, classes)."""
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__()
+        self.table = nn.Parameter(table)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.table[inputs]
+
+
+class Stage:
+    """A split whose examples are row numbers, and subjects that are lookup tables over them.
+
+    Args:
+        labels: the labels of the examples of each part; `holdout_forget` may be left out.
+        factory: what the task takes for a fresh network.
+    """
+
+    def __init__(self, labels: Mapping[str, Sequence[int]], classes: int = 3, seed: int = 0, factory=None) -> None:
+        self.labels, self.classes = {part: list(values) for part, values in labels.items()}, classes
+        self.task = ClassificationTask(factory or (lambda: Lookup(torch.zeros(self.rows, classes))), classes)
+        self.engine = Engine(seed=seed, progress=False)
+        everything = [label for values in self.labels.values() for label in values]
+        self.rows = len(everything)
+        data = TensorDataset(torch.arange(self.rows), torch.tensor(everything))
+        streams, start = {}, 0
+        for part, values in self.labels.items():
+            streams[part] = Batches(data, batch_size=4, indices=range(start, start + len(values)))
+            start += len(values)
+        self.split = Split(**streams)
+
+    def subject(self, table: Tensor, seconds: float | None = None) -> Subject:
+        """A model that answers these logits, with the parts' rows in the order in which the parts were given."""
+        return Subject("by hand", Lookup(table.clone()), self.task, self.split, self.engine, seconds)
+
+    def answering(self, answers: Mapping[str, Sequence[int]], **settings) -> Subject:
+        """A model that answers these classes; the true label in the parts that are not named."""
+        given = [answer for part, values in self.labels.items() for answer in answers.get(part, values)]
+        return self.subject(5.0 * torch.eye(self.classes)[given], **settings)
+
+    def losing(self, losses: Mapping[str, Sequence[float]], **settings) -> Subject:
+        """A model with these cross-entropies; 1 nat in the parts that are not named."""
+        given = [loss for part, values in self.labels.items() for loss in losses.get(part, [1.0] * len(values))]
+        right = torch.tensor(given, dtype=torch.float64).neg().exp()[:, None]
+        labels = torch.eye(self.classes, dtype=torch.float64)[[label for values in self.labels.values() for label in values]]
+        probabilities = labels * right + (1 - labels) * (1 - right) / (self.classes - 1)
+        return self.subject(probabilities.log(), **settings)
+
+
+@pytest.fixture
+def stage() -> type[Stage]:
+    return Stage
+
+
+class Blobs:
+    """Three groups of points in the plane that a small network learns in a moment; class 2 is what must go."""
+
+    def __init__(self, seed: int = 0) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.engine = Engine(seed=seed, progress=False)
+        centres = torch.tensor([[2.0, 0.0], [-1.0, 1.7], [-1.0, -1.7]])
+        labels = torch.arange(3).repeat(40)
+        inputs = centres[labels] + 0.4 * torch.randn(120, 2, generator=generator)
+        self.data = TensorDataset(inputs, labels)
+        self.task = ClassificationTask(lambda: nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 3)), classes=3)
+        gone, rows = labels == 2, torch.arange(120)
+        self.forget = Batches(self.data, 16, rows[gone][:30].tolist())
+        self.retain = Batches(self.data, 16, rows[~gone][:60].tolist())
+        self.split = Split(
+            self.forget,
+            self.retain,
+            Batches(self.data, 16, rows[~gone][60:].tolist()),
+            Batches(self.data, 16, rows[gone][30:].tolist()),
+        )
+
+    def subject(self, model: nn.Module) -> Subject:
+        return Subject("trained", model, self.task, self.split, self.engine)
+
+    def trained(self, *parts: Batches, seed: int = 0) -> nn.Module:
+        """A network trained on these parts."""
+        inputs, labels = (torch.cat([part.dataset.tensors[index][part.indices] for part in parts]) for index in (0, 1))
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = self.task.new_model()
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
+        for _ in range(60):
+            optimizer.zero_grad()
+            self.task.losses(model(inputs), (inputs, labels)).mean().backward()
+            optimizer.step()
+        model.zero_grad()
+        return model
+
+    def original(self) -> Subject:
+        return self.subject(self.trained(self.forget, self.retain))
+
+    def gold(self, seed: int = 1) -> Subject:
+        return self.subject(self.trained(self.retain, seed=seed))
+
+
+@pytest.fixture
+def blobs() -> type[Blobs]:
+    return Blobs
