@@ -32,7 +32,7 @@ class Finetune(Method):
     """
 
     epochs: int = 5
-    optimizer: Optimizer = Optimizer("sgd", 0.05, momentum=0.9)
+    optimizer: Optimizer = Optimizer("adam", 4e-3)
     schedule: Schedule = "cosine"
 
     def unlearn(self, student: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:
