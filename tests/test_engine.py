@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader
 
-from expunge.engine import Engine, on_device_of, weights_hash
+from expunge.engine import Engine, on_device_of
 from expunge.errors import BadFile, BadSetting, Diverged
 from expunge.optimizers import Optimizer, learning_rate_factor
 from expunge.split import Batches, InTurn
-from expunge.storage import read_weights, write_weights
+from expunge.storage import read_weights, weights_hash, write_weights
 from tiny import blobs, network, same_weights
 
 

@@ -29,7 +29,7 @@ from expunge.ledger import Ledger
 from expunge.optimizers import Optimizer, Schedule, learning_rate_factor
 from expunge.progress import ProgressBar
 from expunge.split import Epochs, Stream, one_epoch
-from expunge.storage import load_weights, read_weights, write_weights
+from expunge.storage import load_weights, read_weights, weights_hash, write_weights
 
 Loss = Callable[[nn.Module, Any], Tensor | dict[str, Tensor]]
 
@@ -43,6 +43,7 @@ class _Run:
     """One fit under way."""
 
     name: str
+    seed_name: str
     model: nn.Module
     wrapped: nn.Module
     optimizer: torch.optim.Optimizer
@@ -50,8 +51,6 @@ class _Run:
     progress: Progress
     best: dict[str, Tensor]
     ledger: Ledger
-    step_names: tuple[str, ...]
-    epoch_names: tuple[str, ...]
 
 
 class Engine:
@@ -180,9 +179,8 @@ class Engine:
             progress = run.progress
             with ProgressBar(run.name, total, progress.step, self.progress and self.is_main) as bar:
                 while not progress.done and (progress.offset or progress.step < total):
-                    self._train_epoch(
-                        run, loss, batches if plan is None else plan[progress.epoch], total, schedule, clip_norm, bar
-                    )
+                    stream = batches if plan is None else plan[progress.epoch]
+                    self._train_epoch(run, loss, stream, total, schedule, clip_norm, bar)
                     peak = _peak_memory(self.device)
                     self.history.append(run.ledger.close_epoch(run.optimizer.param_groups[0]["lr"], peak))
                     if on_epoch is not None:
@@ -206,8 +204,7 @@ class Engine:
         progress, best = found or (Progress(fingerprint), {})
         self.resumed_seconds += progress.seconds
         ledger = Ledger(full_name, progress, accelerator)
-        generator_names = (name, "step"), (name, "epoch")
-        return _Run(full_name, model, wrapped, inner, rates, progress, best, ledger, *generator_names)
+        return _Run(full_name, name, model, wrapped, inner, rates, progress, best, ledger)
 
     def _train_epoch(
         self,
@@ -221,10 +218,10 @@ class Engine:
     ) -> None:
         """Train until the stream ends or `total` steps are done; batches done before a restart are passed over."""
         progress, optimizer, accelerator = run.progress, run.optimizer, self._accelerator
-        base_seed, saved, earlier = self.seed_for(*run.step_names), time.monotonic(), progress.seconds
+        base_seed, saved, earlier = self.seed_for(run.seed_name, "step"), time.monotonic(), progress.seconds
         started, first_step = saved, progress.step - progress.offset
         run.wrapped.train()
-        for index, batch in enumerate(one_epoch(stream, self.generator(*run.epoch_names, progress.epoch))):
+        for index, batch in enumerate(one_epoch(stream, self.generator(run.seed_name, "epoch", progress.epoch))):
             if index < progress.offset:
                 continue
             if progress.step == total:
@@ -361,15 +358,6 @@ class Engine:
                 lambda tensor: tensor[len(tensor) * rank // count : len(tensor) * (rank + 1) // count], batch
             )
         return batch if self.device.type == "cpu" else send_to_device(batch, self.device)
-
-
-def weights_hash(model: nn.Module) -> str:
-    """SHA-256 of all parameters and buffers."""
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def on_device_of(model: nn.Module, batch: Any) -> Any:

@@ -3,12 +3,14 @@
 Nothing is ever unpickled. A file that is not what it should be ends in :class:`~expunge.errors.BadFile`.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -95,6 +97,15 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
             )
     model.load_state_dict(tensors)
     return model
+
+
+def weights_hash(model: nn.Module) -> str:
+    """SHA-256 of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _some(names: list[str]) -> str:

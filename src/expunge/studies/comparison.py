@@ -10,10 +10,11 @@ from typing import Any
 from torch import nn
 
 from expunge.audits import AUDITS, Audit, Figure, Membership, References, Subject
-from expunge.engine import Engine, weights_hash
+from expunge.engine import Engine
 from expunge.methods import Method, Retrain
 from expunge.report.evidence import Case, Curves, Role, Row, Value
 from expunge.split import Split
+from expunge.storage import weights_hash
 from expunge.tasks import ClassificationTask, Task
 
 ORIGINAL, RETRAINED, SECOND = "original", "retrained", "retrained-2"

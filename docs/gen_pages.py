@@ -1,0 +1,149 @@
+"""Writes the pages that follow from the code: one for each method, for each audit and for each part of the API."""
+
+import inspect
+import re
+import sys
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import griffe
+import mkdocs_gen_files
+
+from expunge.audits import AUDITS
+from expunge.methods import METHODS
+from expunge.registry import Registered
+from expunge.tasks import Task
+
+sys.path.append(str(Path(__file__).parent))
+from docstrings import as_markdown
+
+API = {
+    "forget and audit": ("expunge.forget", "expunge.studies.Result", "expunge.audit", "expunge.audits.Figure"),
+    "Split": ("expunge.Split", "expunge.split.Batches", "expunge.split.paired", "expunge.data.split_by"),
+    "Engine": ("expunge.Engine", "expunge.optimizers.Optimizer"),
+    "Tasks": ("expunge.tasks.ClassificationTask", "expunge.tasks.Task"),
+    "Methods and audits": (
+        "expunge.methods.Method",
+        "expunge.audits.Audit",
+        "expunge.audits.Subject",
+        "expunge.audits.References",
+    ),
+    "Requests": ("expunge.requests",),
+    "Data": ("expunge.data.load", "expunge.data.Source", "expunge.data.Records", "expunge.data.available"),
+    "Models": ("expunge.models.build", "expunge.models.MLP", "expunge.models.SmallCNN", "expunge.models.ResNet18"),
+    "Errors": ("expunge.errors",),
+}
+
+
+def write(path: str, text: str, section: str, mode: str = "w") -> None:
+    """Write a page, and put it into its section of the navigation."""
+    with mkdocs_gen_files.open(path, mode) as page:
+        page.write(text)
+    pages = next(entry[section] for entry in mkdocs_gen_files.config.nav if section in entry)
+    if path not in pages:
+        pages.append(path)
+
+
+def about(kind: type[Registered]) -> str:
+    """The text of a class's module; its formulas are indented, which makes them blocks of code."""
+    text = as_markdown(inspect.cleandoc(sys.modules[kind.__module__].__doc__ or ""))
+    return re.sub(r"\n(?=(Reference|Needs|Costs): )", "\n\n", text)
+
+
+def settings(kind: Any) -> str:
+    """The fields of a dataclass as a table."""
+    if not fields(kind):
+        return "None.\n"
+    docstring = griffe.Docstring(as_markdown(inspect.cleandoc(kind.__doc__)))
+    sections = griffe.parse_google(docstring, warnings=False)
+    described = {
+        each.name: " ".join(each.description.split())
+        for section in sections
+        if section.kind is griffe.DocstringSectionKind.parameters
+        for each in section.value
+    }
+    rows = [
+        f"| `{field.name}` | `{annotation(field)}` | {default(field)} | {described.get(field.name, '')} |"
+        for field in fields(kind)
+    ]
+    return "\n".join(["| field | type | default | meaning |", "|---|---|---|---|", *rows]) + "\n"
+
+
+def annotation(field: Any) -> str:
+    """The type as one would write it in Python."""
+    return field.type.__name__ if isinstance(field.type, type) else inspect.formatannotation(field.type)
+
+
+def default(field: Any) -> str:
+    """The default as one would write it in Python."""
+    return "" if field.default is MISSING else f"`{field.default!r}`"
+
+
+def introduction(kind: Any) -> str:
+    """The text of a class's docstring above its arguments."""
+    return as_markdown(inspect.cleandoc(kind.__doc__)).partition("\nArgs:")[0].strip()
+
+
+def method_page(kind: Any) -> str:
+    """All about one method."""
+    stays = "It needs retained data." if kind.needs_retain else "It needs no retained data."
+    return f"""# {kind.name}
+
+{about(kind)}
+
+In Python: `expunge.methods.{kind.__name__}`. Works on {works_on(kind)}. {stays}
+
+## Settings
+
+{introduction(kind)}
+
+{settings(kind)}"""
+
+
+def audit_page(kind: Any) -> str:
+    """All about one audit."""
+    rows = []
+    for metric, sentence in kind.figures.items():
+        meaning, _, ideal = sentence.partition("; ideal: ")
+        rows.append(f"| `{metric}` | {meaning} | {ideal} |")
+    figures = "\n".join(["| figure | meaning | ideal |", "|---|---|---|", *rows])
+    return f"""# {kind.name}
+
+{about(kind)}
+
+In Python: `expunge.audits.{kind.__name__}`. Works on {works_on(kind)}.
+
+## Figures
+
+{figures}
+
+## Settings
+
+{introduction(kind)}
+
+{settings(kind)}"""
+
+
+def works_on(kind: Any) -> str:
+    """The kinds of task that a method or an audit takes."""
+    return " and ".join("every task" if task is Task else f"`{task.__name__}`" for task in kind.takes)
+
+
+def listing(folder: str, kinds: dict[str, Any]) -> str:
+    """A table with a link to each page."""
+    rows = [f"| [{name}]({folder}/{name}.md) | {kind.summary()} |" for name, kind in kinds.items()]
+    return "\n".join(["", "| name | what it is |", "|---|---|", *rows]) + "\n"
+
+
+write("methods.md", listing("methods", METHODS), "Methods", mode="a")
+for name, kind in METHODS.items():
+    write(f"methods/{name}.md", method_page(kind), "Methods")
+
+write("audits.md", listing("audits", AUDITS), "Audits", mode="a")
+for name, kind in AUDITS.items():
+    write(f"audits/{name}.md", audit_page(kind), "Audits")
+
+for title, objects in API.items():
+    page = "\n\n".join([f"# {title}", *(f"::: {name}" for name in objects)])
+    write(f"api/{title.lower().replace(' ', '-')}.md", page + "\n", "API")

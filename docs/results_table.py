@@ -1,0 +1,50 @@
+"""Print a study's JSON as Markdown tables, one for each case: python docs/results_table.py study.json"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+COLUMNS = {
+    "forget_accuracy": ("forgotten, %", 100, 1),
+    "holdout_forget_accuracy": ("unseen like it, %", 100, 1),
+    "holdout_accuracy": ("unseen, %", 100, 1),
+    "membership_auc": ("attack AUC", 1, 3),
+    "tow": ("ToW", 1, 3),
+    "relearn_steps": ("relearn steps", 1, 0),
+    "seconds_ratio": ("time / retraining", 1, 2),
+}
+
+
+def tables(study: dict[str, Any]) -> str:
+    """All cases of a study."""
+    found: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
+    for row in study["rows"]:
+        case, _, metric = row["metric"].rpartition("/")
+        found.setdefault(case, {}).setdefault(row["method"], {})[metric] = row
+    return "\n".join(table(case, methods) for case, methods in found.items())
+
+
+def table(case: str, methods: dict[str, dict[str, dict[str, Any]]]) -> str:
+    """One case; metrics that no method has are left out."""
+    shown = [metric for metric in COLUMNS if any(metric in rows for rows in methods.values())]
+    lines = [
+        "| " + " | ".join([case, *(COLUMNS[metric][0] for metric in shown)]) + " |",
+        "|---" + "|---:" * len(shown) + "|",
+    ]
+    for name, rows in methods.items():
+        lines.append("| " + " | ".join([name, *(cell(rows.get(metric), metric) for metric in shown)]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def cell(row: dict[str, Any] | None, metric: str) -> str:
+    """Mean, and standard deviation where there are several seeds."""
+    if row is None or row["mean"] is None:
+        return "-"
+    _, scale, digits = COLUMNS[metric]
+    spread = f" ± {row['std'] * scale:.{digits}f}" if row["n"] > 1 else ""
+    return f"{row['mean'] * scale:.{digits}f}{spread}"
+
+
+if __name__ == "__main__":
+    print(tables(json.loads(Path(sys.argv[1]).read_text())))
