@@ -34,10 +34,3 @@ def test_targets_belong_to_their_images():
     by_image = dict(zip(map(bytes, theirs.images.astype(np.uint8)), theirs.target, strict=True))
     for inputs, target in source.holdout:
         assert by_image[bytes((inputs * 16).to(torch.uint8).numpy())] == target
-
-
-def test_the_note_speaks_only_without_real_files(monkeypatch):
-    monkeypatch.delenv("EXPUNGE_DATA", raising=False)
-    assert "EXPUNGE_DATA is not set" in read_digits().note
-    monkeypatch.setenv("EXPUNGE_DATA", "anywhere")
-    assert read_digits().note == ""

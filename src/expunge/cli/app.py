@@ -155,9 +155,9 @@ def study(
     say = (lambda line: errors.print(line, style="dim")) if errors.is_terminal else (lambda line: None)
     studied = chosen.run(seeds, budget, data, out, device, say)
     report = write_study(studied, out, json_path)
-    print_summary(studied.evidence, Console())
     if report is not None:
-        typer.echo(f"\nReport: {report}")
+        typer.echo(f"Report: {report}\n")
+    print_summary(studied.evidence, Console())
 
 
 def _serve(job: Any, out: Path, overwrite: bool, as_json: bool) -> None:
@@ -171,8 +171,8 @@ def _serve(job: Any, out: Path, overwrite: bool, as_json: bool) -> None:
     if as_json:
         typer.echo((out / "audit.json").read_text(), nl=False)
         return
+    typer.echo(f"Report: {out / 'report.html'}\nModel:  {out / 'model.safetensors'}\n")
     print_summary(evidence, Console())
-    typer.echo(f"\nModel:  {out / 'model.safetensors'}\nReport: {out / 'report.html'}")
 
 
 def _one_or_list(names: list[str] | None) -> Any:

@@ -4,21 +4,14 @@ Source: E. Alpaydin, C. Kaynak. "Optical Recognition of Handwritten Digits", UCI
 its test part, as `sklearn.datasets.load_digits` gives it.
 """
 
-import os
-
 import torch
 
-from expunge.data.published import VARIABLE
 from expunge.data.records import Records, Source
 from expunge.data.splitting import stratified_rows, without
 
 HOLDOUT_ROWS = 360  # one in five of 1,797
 SPLIT_SEED = 0
 _BRIGHTEST = 16.0  # each pixel counts the dark ones in a 4x4 block of the scan
-_NOTE = (
-    "These are the small digits embedded in scikit-learn; no real files are looked for, because "
-    f"{VARIABLE} is not set. Set it to use mnist, fashion-mnist or cifar10."
-)
 
 
 def read_digits() -> Source:
@@ -39,4 +32,4 @@ def read_digits() -> Source:
     for rows in (without(len(targets), held_out), held_out):
         inputs = torch.from_numpy(images[rows]).float().div_(_BRIGHTEST).view(-1, 1, 8, 8)
         parts.append(Records(inputs, torch.from_numpy(targets[rows]).long(), classes=classes))
-    return Source("digits", parts[0], parts[1], classes, "" if os.environ.get(VARIABLE) else _NOTE, (1, 8, 8))
+    return Source("digits", parts[0], parts[1], classes, input_shape=(1, 8, 8))
