@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from expunge.errors import BadRequest, BadSetting
-from expunge.split import Batches, InTurn, Shuffled, Split, is_empty, one_epoch, paired
+from expunge.split import Batches, InTurn, Shuffled, Split, is_empty, one_epoch, paired, stream_digest
 
 NUMBERS = TensorDataset(torch.arange(10))
 
@@ -170,3 +170,32 @@ def test_shuffled_iterates_in_the_generators_order():
 def test_unseen_like_forget_falls_back_on_the_holdout():
     assert Split([1], [2], [3]).unseen_like_forget == [3]
     assert Split([1], [2], [3], holdout_forget=[4]).unseen_like_forget == [4]
+
+
+class TestDigest:
+    def test_equal_content_gives_equal_digests(self):
+        assert stream_digest(Batches(NUMBERS, 2)) == stream_digest(Batches(TensorDataset(torch.arange(10)), 2))
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            Batches(NUMBERS, 3),
+            Batches(NUMBERS, 2, range(9)),
+            Batches(NUMBERS, 2, [*range(8), 9, 8]),
+            Batches(NUMBERS, 2, shuffle=False),
+        ],
+    )
+    def test_other_rows_order_or_sizes_give_another(self, other):
+        assert stream_digest(Batches(NUMBERS, 2)) != stream_digest(other)
+
+    def test_other_values_give_another(self):
+        values = torch.arange(10)
+        values[4] = 77
+        assert stream_digest(Batches(NUMBERS, 2)) != stream_digest(Batches(TensorDataset(values), 2))
+
+    def test_pairs_and_splits_see_every_part(self):
+        one, two = Batches(NUMBERS, 2), Batches(NUMBERS, 3)
+        assert stream_digest(paired(one, two)) != stream_digest(paired(two, one))
+        assert stream_digest(paired(one, two)) != stream_digest(paired(one, two, "forget"))
+        assert stream_digest(Split(one, two)) != stream_digest(Split(one, two, two))
+        assert stream_digest([1, 2]) == stream_digest([3, 4]) != stream_digest([1])

@@ -6,9 +6,8 @@ each of which works on its share of every batch, so that the global batch stays 
 
 import copy
 import hashlib
+import json
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,9 +25,10 @@ from torch import Tensor, nn
 from expunge.checkpoint import Progress, load_checkpoint, save_checkpoint
 from expunge.errors import BadSetting
 from expunge.ledger import Ledger
+from expunge.meters import peak_memory, warm_up
 from expunge.optimizers import Optimizer, Schedule, learning_rate_factor
 from expunge.progress import ProgressBar
-from expunge.split import Epochs, Stream, one_epoch
+from expunge.split import Epochs, Stream, one_epoch, stream_digest
 from expunge.storage import load_weights, read_weights, weights_hash, write_weights
 
 Loss = Callable[[nn.Module, Any], Tensor | dict[str, Tensor]]
@@ -174,14 +174,15 @@ class Engine:
             return model
         with self.seeded(name):
             settings = (total, optimizer, schedule, clip_norm)
-            run = self._start(name, model, optimizer(model.parameters()), settings)
+            data = [stream_digest(stream) for stream in plan or [batches]] if self._can_checkpoint else []
+            run = self._start(name, model, optimizer(model.parameters()), (*settings, data))
             self.history += run.progress.history
             progress = run.progress
             with ProgressBar(run.name, total, progress.step, self.progress and self.is_main) as bar:
                 while not progress.done and (progress.offset or progress.step < total):
                     stream = batches if plan is None else plan[progress.epoch]
                     self._train_epoch(run, loss, stream, total, schedule, clip_norm, bar)
-                    peak = _peak_memory(self.device)
+                    peak = peak_memory(self.device)
                     self.history.append(run.ledger.close_epoch(run.optimizer.param_groups[0]["lr"], peak))
                     if on_epoch is not None:
                         on_epoch(run.model, progress.epoch)
@@ -297,16 +298,18 @@ class Engine:
         with self.scope(name):
             found = self.kept("result", copy.deepcopy(like), key=key)
             if found is not None:
+                self.history += json.loads(found[1]["history"])
                 return found[0].to(self.device).eval(), float(found[1]["seconds"])
-            started, earlier = time.monotonic(), self.resumed_seconds
+            warm_up()
+            started, earlier, before = time.monotonic(), self.resumed_seconds, len(self.history)
             model = build()
             seconds = time.monotonic() - started + self.resumed_seconds - earlier
-            self.keep("result", model, key=key, seconds=repr(seconds))
+            self.keep("result", model, key=key, seconds=repr(seconds), history=json.dumps(self.history[before:]))
             return model, seconds
 
     def _path(self, full_name: str) -> Path:
         assert self.folder is not None
-        return self.folder.joinpath(*full_name.split("/")).with_suffix(".safetensors")
+        return self.folder.joinpath(f"{full_name}.safetensors")
 
     def _checkpoint_due(self, step: int, seconds: float) -> bool:
         if not self._can_checkpoint:
@@ -392,11 +395,3 @@ def _keep_best(progress: Progress, score: float, model: nn.Module, best: dict[st
         return best
     progress.best_epoch = progress.epoch
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Peak memory in bytes: of the CUDA device, or of this process since it started."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -14,7 +14,8 @@ class Registered:
 
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
-        cls.name = cls.__module__.rpartition(".")[2].replace("_", "-")
+        file = cls.__module__.rpartition(".")[2]
+        cls.name = (cls.__name__.lower() if file == "__main__" else file).replace("_", "-")
 
     @classmethod
     def summary(cls) -> str:

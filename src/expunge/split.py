@@ -5,11 +5,12 @@ A *stream* is anything that can be iterated again and again and yields batches: 
 ``batches.epoch(generator)``, which shuffles with that generator and nothing else.
 """
 
+import hashlib
 import itertools
 import math
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -236,6 +237,29 @@ class Split:
     def unseen_like_forget(self) -> Stream:
         """Examples that no model was trained on and that are drawn like those to forget: what membership is judged by."""
         return self.holdout if self.holdout_forget is None else self.holdout_forget
+
+
+def stream_digest(stream: Any) -> str:
+    """A digest of what a stream holds: equal digests, equal batches.
+
+    It covers rows, sizes and, for a `TensorDataset`, every value. Of other datasets and streams only type and length are seen.
+    """
+    if isinstance(stream, Batches):
+        content = stream.dataset.tensors if isinstance(stream.dataset, TensorDataset) else ()
+        digest = hashlib.blake2b(f"{type(stream.dataset).__name__} {stream.batch_size} {stream.shuffle}".encode())
+        for tensor in (stream.indices, *content):
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:32]
+    if is_dataclass(stream) and not isinstance(stream, type):
+        parts = (stream_digest(getattr(stream, part.name)) for part in fields(stream))
+        return f"{type(stream).__name__}({', '.join(parts)})"
+    if isinstance(stream, str | int | float | None):
+        return repr(stream)
+    try:
+        return f"{type(stream).__name__} of {len(stream)}"
+    except TypeError:
+        return type(stream).__name__
 
 
 def is_empty(stream: Stream) -> bool:

@@ -164,6 +164,7 @@ class TestSSD:
         split = class_split()
         assert forget_share(split) == 0.25
         assert forget_share(Split([1, 2], [1, 2, 3, 4, 5, 6])) == 0.25
+        assert forget_share(Split(split.forget, [1] * 6)) == 3 / 9  # 3 batches of the one, since the other has no examples
 
 
 class TestSalUn:
@@ -185,6 +186,8 @@ class TestSalUn:
     ("make", "message"),
     [
         (lambda: NegGradPlus(alpha=1.5), "neggrad-plus: alpha must lie between 0 and 1, not 1.5"),
+        (lambda: BadTeacher(epochs=-1), "bad-teacher: epochs must be 0 or more, not -1"),
+        (lambda: Retrain(epochs=-2), "retrain: epochs must be 0 or more"),
         (lambda: BadTeacher(temperature=0), "bad-teacher: temperature must be above 0"),
         (lambda: SCRUB(retain_fraction=0), "scrub: retain_fraction must lie in"),
         (lambda: SSD(alpha=0), "ssd: alpha must be above 0"),

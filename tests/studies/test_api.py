@@ -1,5 +1,6 @@
 """The three-line use, for people with their own training code."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -7,11 +8,12 @@ import pytest
 import torch
 
 import expunge
-from expunge import Engine, audit, forget
+from expunge import Engine, Split, audit, forget
 from expunge.audits import Accuracy, Membership
 from expunge.errors import BadSetting
-from expunge.methods import NegGradPlus
+from expunge.methods import METHODS, NegGradPlus
 from expunge.storage import load_weights
+from expunge.studies.comparison import compare
 from tiny import RECIPE, class_split, original, same_weights, task
 
 
@@ -83,3 +85,22 @@ def test_audit_of_any_model(trained):
     assert "relearn_steps" not in of_gold, "without the original there is nothing to relearn to"
     alone = audit(gold, task(), class_split(), audits=[Accuracy()])
     assert alone["forget_accuracy"].ideal is None and "forget_accuracy_gap" not in alone
+
+
+def test_one_folder_does_not_mix_up_two_requests(trained, tmp_path):
+    """The same method for other rows, or for another model, is another result."""
+    split, engine = class_split(), Engine(progress=False, folder=tmp_path)
+    other_rows = Split(split.retain, split.forget, split.holdout)
+    other_model = RECIPE.train(task(), split.retain, Engine(seed=5, progress=False))
+    results = [
+        forget(model, task(), parts, "finetune", engine=engine).model
+        for model, parts in ((trained, split), (trained, other_rows), (other_model, split))
+    ]
+    assert not any(same_weights(*pair) for pair in itertools.combinations(results, 2))
+
+
+def test_a_restarted_comparison_keeps_its_history(trained, tmp_path):
+    engines = [Engine(progress=False, folder=tmp_path) for _ in range(2)]
+    for engine in engines:
+        compare(trained, task(), class_split(), {"finetune": METHODS["finetune"]()}, engine, audits=[])
+    assert engines[0].history and engines[0].history == engines[1].history

@@ -23,7 +23,11 @@ from expunge.tasks import ClassificationTask
 
 @dataclass(frozen=True)
 class ZeroRetrain(Audit):
-    """ZRF against `networks` freshly initialised networks."""
+    """ZRF.
+
+    Args:
+        networks: freshly initialised networks to compare with, 1 or more; the mean over them is taken.
+    """
 
     networks: int = 3
 

@@ -94,12 +94,14 @@ def audit(
 ) -> None:
     """Ask a model, however it was made, whether it still knows what a job says must go."""
     from expunge.cli.show import print_figures
+    from expunge.engine import Engine
     from expunge.storage import load_weights
     from expunge.studies import audit as ask
     from expunge.studies.job import read_job
     from expunge.studies.run import prepare
 
-    setup = prepare(read_job(job))
+    parsed = read_job(job)
+    setup = prepare(parsed)
 
     def read(path: Path) -> Any:
         return load_weights(setup.task.new_model(), path)
@@ -110,6 +112,7 @@ def audit(
         setup.split,
         original=read(original) if original else None,
         retrained=[read(path) for path in retrained or []],
+        engine=Engine(parsed.seed, parsed.engine.device, parsed.engine.precision),
     )
     print_figures(figures, as_json)
 
@@ -154,6 +157,8 @@ def study(
     errors = Console(stderr=True)
     say = (lambda line: errors.print(line, style="dim")) if errors.is_terminal else (lambda line: None)
     studied = chosen.run(seeds, budget, data, out, device, say)
+    if not _speaks():
+        return
     report = write_study(studied, out, json_path)
     if report is not None:
         typer.echo(f"Report: {report}\n")
@@ -166,13 +171,18 @@ def _serve(job: Any, out: Path, overwrite: bool, as_json: bool) -> None:
 
     command = shlex.join(["expunge", *sys.argv[1:]])
     evidence = run_job(job, out, overwrite, command)
-    if os.environ.get("RANK", "0") != "0":  # one process of several speaks for all
+    if not _speaks():
         return
     if as_json:
         typer.echo((out / "audit.json").read_text(), nl=False)
         return
     typer.echo(f"Report: {out / 'report.html'}\nModel:  {out / 'model.safetensors'}\n")
     print_summary(evidence, Console())
+
+
+def _speaks() -> bool:
+    """Whether this process is the one of several that speaks for all."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _one_or_list(names: list[str] | None) -> Any:

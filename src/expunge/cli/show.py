@@ -53,7 +53,7 @@ def print_figures(figures: Mapping[str, Figure], as_json: bool) -> None:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("metric", "value", "ideal", "95 % interval", "note"):
-        table.add_column(heading, justify="left" if heading in ("metric", "note") else "right")
+        table.add_column(heading, justify="left" if heading in ("metric", "note") else "right", overflow="fold")
     for name, figure in figures.items():
         interval = "" if figure.interval is None else f"{figure.interval[0]:.3f} to {figure.interval[1]:.3f}"
         table.add_row(name, _number(figure.value), _number(figure.ideal), interval, figure.note)

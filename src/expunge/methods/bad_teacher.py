@@ -47,6 +47,7 @@ class BadTeacher(Method):
     schedule: Schedule = "cosine"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(self.temperature > 0, f"temperature must be above 0, not {self.temperature}")
         self.require(0 <= self.forget_weight <= 1, f"forget_weight must lie between 0 and 1, not {self.forget_weight}")
 

@@ -26,6 +26,10 @@ class Method(Registered, ABC):
     needs_retain: ClassVar[bool] = True
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # a job file with an unknown field is refused
 
+    def __post_init__(self) -> None:
+        epochs = getattr(self, "epochs", 0)
+        self.require(epochs >= 0, f"epochs must be 0 or more, not {epochs}")
+
     def __call__(self, model: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:
         """Forget `split.forget`.
 

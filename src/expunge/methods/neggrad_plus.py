@@ -42,6 +42,7 @@ class NegGradPlus(Method):
     loss_cap: float | None = 3.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(0 <= self.alpha <= 1, f"alpha must lie between 0 and 1, not {self.alpha}")
 
     def unlearn(self, student: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:

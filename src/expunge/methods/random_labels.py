@@ -44,6 +44,7 @@ class RandomLabels(Method):
     takes: ClassVar[tuple[type[Task[Any]], ...]] = (ClassificationTask,)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(0 <= self.forget_weight <= 1, f"forget_weight must lie between 0 and 1, not {self.forget_weight}")
 
     def unlearn(self, student: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:

@@ -50,6 +50,7 @@ class SalUn(Method):
     takes: ClassVar[tuple[type[Task[Any]], ...]] = (ClassificationTask,)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(0 <= self.saliency <= 1, f"saliency must lie between 0 and 1, not {self.saliency}")
         self.require(0 <= self.forget_weight <= 1, f"forget_weight must lie between 0 and 1, not {self.forget_weight}")
 

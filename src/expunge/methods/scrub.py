@@ -38,7 +38,7 @@ class SCRUB(Method):
         gamma: weight of the task's loss on retained data.
         temperature: of the KL terms, > 0.
         max_epochs: epochs that begin with a pass of max steps over the forget set.
-        epochs: epochs in all, at least `max_epochs`.
+        epochs: epochs in all.
         retain_fraction: share of the retained batches in each pass of min steps, above 0 up to 1.
         optimizer: one for both kinds of steps.
         schedule: of the learning rate, over all steps.
@@ -56,6 +56,7 @@ class SCRUB(Method):
     rewind: bool = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(self.temperature > 0, f"temperature must be above 0, not {self.temperature}")
         self.require(0 < self.retain_fraction <= 1, f"retain_fraction must lie in (0, 1], not {self.retain_fraction}")
 

@@ -44,6 +44,7 @@ class SSD(Method):
     max_examples: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(self.alpha > 0, f"alpha must be above 0, not {self.alpha}")
         self.require(self.dampening >= 0, f"dampening must be 0 or more, not {self.dampening}")
 
@@ -63,6 +64,10 @@ class SSD(Method):
 
 
 def forget_share(split: Split) -> float:
-    """The forget set's share of the training set, counted in batches where a stream does not know its examples."""
-    forget, retain = (getattr(stream, "examples", None) or len(stream) for stream in (split.forget, split.retain))  # type: ignore[arg-type]
-    return float(forget) / float(forget + retain)
+    """The forget set's share of the training set, counted in batches where one of the two does not know its examples."""
+    streams = (split.forget, split.retain)
+    if all(hasattr(stream, "examples") for stream in streams):
+        forget, retain = (stream.examples for stream in streams)  # type: ignore[attr-defined]
+    else:
+        forget, retain = (len(stream) for stream in streams)  # type: ignore[arg-type]
+    return float(forget / (forget + retain))

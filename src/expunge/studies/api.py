@@ -12,7 +12,8 @@ from expunge.engine import Engine
 from expunge.methods import METHODS, Method, Retrain
 from expunge.registry import find
 from expunge.report.evidence import Evidence
-from expunge.split import Split
+from expunge.split import Split, stream_digest
+from expunge.storage import weights_hash
 from expunge.studies.comparison import Comparison, compare, default_audits, examine, to_case
 from expunge.studies.run_folder import evidence_of, write_results
 from expunge.tasks import Task
@@ -38,7 +39,7 @@ class Result:
     ) -> None:
         self._original, self._task, self._split, self._retrain, self._audits = original, task, split, retrain, audits
         self.method, self.engine = method, engine
-        key = f"{method!r} seed {engine.seed}"
+        key = f"{weights_hash(original)} {stream_digest(split)} seed {engine.seed} {method!r}"
         self.model, self.seconds = engine.make(method.name, lambda: method(original, task, split, engine), original, key)
 
     @cached_property
@@ -68,7 +69,8 @@ class Result:
         forgotten = "the forget set" if forget is None else f"{forget:,} training examples"
         case = to_case([self.comparison], title=self.method.name, forgotten=forgotten)
         settings = {"method": repr(self.method), "retrain": repr(self._retrain), "seed": self.engine.seed}
-        return evidence_of([case], f"Forgetting by {self.method.name}", settings, self.engine)
+        title = f"Forgetting by {self.method.name}"
+        return evidence_of([case], title, settings, self.engine, audits=self._audits or ())
 
     def report(self, folder: str | Path) -> Path:
         """Write model.safetensors, audit.json, history.jsonl and report.html into `folder`; returns the report's path."""

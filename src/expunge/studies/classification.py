@@ -76,7 +76,7 @@ class ClassificationStudy(Study):
         def compare_all(engine: Engine, say: Callable[[str], None]) -> dict[str, Comparison]:
             say("training the original")
             everything = Batches(source.train, BATCH_SIZE)
-            original, seconds = trained(task, everything, RECIPE, engine, key=f"{source.name} {total}")
+            original, seconds = trained(task, everything, RECIPE, engine)
             found = {}
             for title, split in splits.items():
                 say(f"{title}: retraining twice, {len(METHODS)} methods, audits")

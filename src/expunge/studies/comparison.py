@@ -13,7 +13,7 @@ from expunge.audits import AUDITS, Audit, Figure, Membership, References, Subjec
 from expunge.engine import Engine
 from expunge.methods import Method, Retrain
 from expunge.report.evidence import Case, Curves, Role, Row, Value
-from expunge.split import Split
+from expunge.split import Split, stream_digest
 from expunge.storage import weights_hash
 from expunge.tasks import ClassificationTask, Task
 
@@ -58,13 +58,13 @@ def compare(
         made: results that are there already, with their seconds, by name.
     """
     subjects = {ORIGINAL: Subject(ORIGINAL, model, task, split, engine, original_seconds)}
-    before = weights_hash(model)
+    before = f"{weights_hash(model)} {stream_digest(split)} seed {engine.seed}"
     wanted: dict[str, Method] = {}
     if retrain is not None:
         wanted = {RETRAINED if index == 0 else f"{RETRAINED}-{index + 1}": retrain for index in range(golds)}
     wanted |= methods
     for name, method in wanted.items():
-        key = f"{before} {method!r} seed {engine.seed}"
+        key = f"{before} {method!r}"
         build = partial(method, model, task, split, engine)
         result, seconds = (made or {}).get(name) or engine.make(name, build, model, key)
         subjects[name] = Subject(name, result, task, split, engine, seconds)
@@ -143,7 +143,8 @@ def group_scores(subject: Subject) -> dict[str, float]:
     return found
 
 
-def trained(task: Task[Any], batches: Any, recipe: Retrain, engine: Engine, key: str) -> tuple[nn.Module, float]:
+def trained(task: Task[Any], batches: Any, recipe: Retrain, engine: Engine) -> tuple[nn.Module, float]:
     """Train an original model by `recipe`; a restarted run loads it instead. Returns the model and its seconds."""
     blank = copy.deepcopy(engine.new_model(task.new_model, "blank"))
-    return engine.make(ORIGINAL, lambda: recipe.train(task, batches, engine), blank, f"{recipe!r} {key}")
+    key = f"{recipe!r} {stream_digest(batches)} seed {engine.seed}"
+    return engine.make(ORIGINAL, lambda: recipe.train(task, batches, engine), blank, key)

@@ -91,7 +91,7 @@ def _serve(job: Job, setup: Setup, folder: Path, overwrite: bool, command: str) 
     original, seconds = setup.original, None
     if original is None:
         everything = Batches(setup.source.train, job.batch_size)
-        original, seconds = trained(setup.task, everything, job.training, engine, key=setup.source.name)
+        original, seconds = trained(setup.task, everything, job.training, engine)
     comparison = compare(
         original,
         setup.task,

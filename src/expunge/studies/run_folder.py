@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from expunge.audits import AUDITS
+from expunge.audits import AUDITS, Audit
 from expunge.engine import Engine
 from expunge.report.evidence import Case, Evidence
 from expunge.report.page import write_report
@@ -24,9 +24,11 @@ def evidence_of(
     notes: Sequence[str] = (),
     command: str = "",
     seeds: int = 1,
+    audits: Sequence[Audit] = (),
 ) -> Evidence:
-    """Put cases together with what a reader needs to judge them."""
-    explanations = {metric: text for audit in AUDITS.values() for metric, text in audit.figures.items()}
+    """Put cases together with what a reader needs to judge them; `audits` are those that are not the library's own."""
+    asked = [audit.figures for audit in AUDITS.values()] + [audit.figures for audit in audits]
+    explanations = {metric: text for figures in asked for metric, text in figures.items()}
     return Evidence(title, tuple(cases), explanations, settings, machine(engine), tuple(notes), command, seeds)
 
 
