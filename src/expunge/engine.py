@@ -233,9 +233,10 @@ class Engine:
             summed.backward()  # Accelerate's own only divides by the accumulation steps, of which there is one
             if clip_norm is not None:
                 accelerator.clip_grad_norm_(run.wrapped.parameters(), clip_norm)
-            factor = learning_rate_factor(schedule, progress.step / total)
-            for group, rate in zip(optimizer.param_groups, run.rates, strict=True):
-                group["lr"] = rate * factor
+            if schedule != "constant":
+                factor = learning_rate_factor(schedule, progress.step / total)
+                for group, rate in zip(optimizer.param_groups, run.rates, strict=True):
+                    group["lr"] = rate * factor
             optimizer.step()
             progress.step += 1
             progress.offset += 1

@@ -10,7 +10,7 @@ from torch import Tensor
 from expunge.checkpoint import Progress
 from expunge.errors import Diverged
 
-_FLUSH_EVERY = 20  # steps; reading a value makes an accelerator wait, so it is not done at each step
+_FLUSH_EVERY = 20  # steps; reading a value makes a GPU wait, so it is not done at each step there
 
 
 class Ledger:
@@ -19,13 +19,18 @@ class Ledger:
     def __init__(self, name: str, progress: Progress, accelerator: Accelerator) -> None:
         self.name, self.progress, self.accelerator = name, progress, accelerator
         self._pending: list[tuple[int, str, Tensor]] = []
+        self._reads_at_once = accelerator.device.type == "cpu" and accelerator.num_processes == 1
 
     def add(self, terms: Tensor | dict[str, Tensor]) -> Tensor:
         """Take down one step's terms and return their sum, the scalar to differentiate."""
         named = terms if isinstance(terms, dict) else {"loss": terms}
         means = {name: self._mean(term) for name, term in named.items()}
         step = self.progress.step
-        self._pending += [(step, name, mean.detach()) for name, mean in means.items()]
+        for name, mean in means.items():
+            if self._reads_at_once:
+                self._book(step, name, mean.item())
+            else:
+                self._pending.append((step, name, mean.detach()))
         if step % _FLUSH_EVERY == _FLUSH_EVERY - 1:
             self.flush()
         total = None
@@ -57,15 +62,18 @@ class Ledger:
         if self.accelerator.num_processes > 1:
             values = self.accelerator.reduce(values, "mean")
         for (step, term, _), value in zip(self._pending, values.tolist(), strict=True):
-            if not math.isfinite(value):
-                raise Diverged(
-                    f"{self.name}: the term '{term}' of the loss is {value} at step {step}; "
-                    "lower the learning rate, or look for damaged inputs"
-                )
-            total = self.progress.totals.setdefault(term, [0.0, 0])
-            total[0] += value
-            total[1] += 1
+            self._book(step, term, value)
         self._pending.clear()
+
+    def _book(self, step: int, term: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise Diverged(
+                f"{self.name}: the term '{term}' of the loss is {value} at step {step}; "
+                "lower the learning rate, or look for damaged inputs"
+            )
+        total = self.progress.totals.setdefault(term, [0.0, 0])
+        total[0] += value
+        total[1] += 1
 
     def close_epoch(self, learning_rate: float, peak_memory_bytes: int) -> dict[str, Any]:
         """The history row of the epoch that ends now: the mean of each term over the steps that had it."""
