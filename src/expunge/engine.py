@@ -356,8 +356,9 @@ class Engine:
 
     def _share(self, batch: Any) -> Any:
         """This process's part of a batch, on its device."""
-        count, rank = self._accelerator.num_processes, self._accelerator.process_index
+        count = self._accelerator.num_processes
         if count > 1:
+            rank = self._accelerator.process_index
             batch = recursively_apply(
                 lambda tensor: tensor[len(tensor) * rank // count : len(tensor) * (rank + 1) // count], batch
             )

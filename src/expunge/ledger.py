@@ -24,18 +24,16 @@ class Ledger:
     def add(self, terms: Tensor | dict[str, Tensor]) -> Tensor:
         """Take down one step's terms and return their sum, the scalar to differentiate."""
         named = terms if isinstance(terms, dict) else {"loss": terms}
-        means = {name: self._mean(term) for name, term in named.items()}
-        step = self.progress.step
-        for name, mean in means.items():
+        step, total = self.progress.step, None
+        for name, term in named.items():
+            mean = self._mean(term)
             if self._reads_at_once:
                 self._book(step, name, mean.item())
             else:
                 self._pending.append((step, name, mean.detach()))
-        if step % _FLUSH_EVERY == _FLUSH_EVERY - 1:
-            self.flush()
-        total = None
-        for mean in means.values():
             total = mean if total is None else total + mean
+        if self._pending and step % _FLUSH_EVERY == _FLUSH_EVERY - 1:
+            self.flush()
         assert total is not None, "a loss needs at least one term"
         return total
 
@@ -71,7 +69,9 @@ class Ledger:
                 f"{self.name}: the term '{term}' of the loss is {value} at step {step}; "
                 "lower the learning rate, or look for damaged inputs"
             )
-        total = self.progress.totals.setdefault(term, [0.0, 0])
+        total = self.progress.totals.get(term)
+        if total is None:
+            total = self.progress.totals[term] = [0.0, 0]
         total[0] += value
         total[1] += 1
 

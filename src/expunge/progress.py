@@ -12,10 +12,9 @@ class ProgressBar:
     """Counts from `start` to `total`; cheap enough to be told of every step."""
 
     def __init__(self, name: str, total: int, start: int = 0, shown: bool = True) -> None:
-        console = Console(stderr=True)
         self._bar: Progress | None = None
         self._drawn = 0.0
-        if shown and console.is_terminal:
+        if shown and (console := Console(stderr=True)).is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
             self._bar = Progress(*columns, console=console, transient=True)
             self._task = self._bar.add_task(name, total=total, completed=start)
