@@ -125,3 +125,56 @@ def test_a_stratified_draw_keeps_proportions(sizes, count, expected):
     assert np.bincount(targets[drawn], minlength=len(sizes)).tolist() == expected
     assert len(set(drawn.tolist())) == len(drawn) and drawn.tolist() == sorted(drawn.tolist())
     assert np.array_equal(drawn, stratified_rows(targets, count, seed=3))
+
+
+# ---- validation ---------------------------------------------------------------------------------------------------------
+
+
+def real(start: int, targets) -> Records:
+    """Rows whose input is their own number, with real numbers for targets."""
+    targets = torch.tensor(targets)
+    return Records(torch.arange(start, start + len(targets)), targets)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.25, 0.29, 0.5, 0.75, 0.99])
+@pytest.mark.parametrize("width", [None, 3], ids=["numbers", "vectors"])
+def test_of_real_numbers_exactly_the_share_is_held_back(share, width):
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.rand(100 if width is None else (100, width), generator=generator).tolist()
+    split = split_by(ForgetRows((0,)), real(0, targets), real(100, targets), validation=share)
+    held, left = inputs_of(split.validation_forget), inputs_of(split.holdout)
+    assert len(held) == round(100 * share)
+    assert sorted(held + left) == list(range(100, 200)) and held == sorted(set(held))
+
+
+def test_of_real_numbers_that_repeat_the_share_is_drawn_at_random_too():
+    """As ages do: to draw of each value in its proportion would leave the rare ones out."""
+    targets = [20.0] * 90 + [float(age) for age in range(50, 60)]
+    held = inputs_of(split_by(ForgetRows((0,)), real(0, targets), real(0, targets), validation=0.5).validation_forget)
+    assert len(held) == 50
+    assert held != list(range(50)) and max(held) > 60
+    again = split_by(ForgetRows((0,)), real(0, targets), real(0, targets), validation=0.5)
+    assert inputs_of(again.validation_forget) == held
+
+
+def test_of_classes_the_share_is_drawn_of_each_alike():
+    targets = [0] * 60 + [1] * 40
+    split = split_by(ForgetRows((0,)), numbered(0, targets), numbered(0, targets), validation=0.5)
+    held = inputs_of(split.validation_forget)
+    assert sum(row < 60 for row in held) == 30 and len(held) == 50
+
+
+def test_of_what_is_like_the_forget_set_a_part_is_held_back_and_is_in_no_other_part():
+    targets = [0] * 60 + [1] * 40
+    split = split_by(ForgetClass("y"), numbered(0, targets), numbered(0, targets), validation=0.25)
+    held = inputs_of(split.validation_forget)
+    assert len(held) == 10 and min(held) >= 60
+    assert sorted(held + inputs_of(split.holdout_forget)) == list(range(60, 100))
+    assert len(inputs_of(split.holdout)) == 45 and max(inputs_of(split.holdout)) < 60
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, 1.5, float("nan")])
+def test_a_share_of_all_or_of_less_than_nothing_is_refused(train, holdout, share):
+    message = f"^the share of the holdout for validation must be 0 or more and below 1, not {share}$"
+    with pytest.raises(BadSetting, match=message):
+        split_by(ForgetRows((0,)), train, holdout, validation=share)

@@ -2,23 +2,27 @@
 
 import difflib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
 
-from expunge.data import cifar, idx
+from expunge.data import cifar, etth, faces, housing, idx, stsb
 from expunge.data.cifar import CIFAR10
 from expunge.data.columns import read_columns, read_values
+from expunge.data.diabetes import read_diabetes
 from expunge.data.digits import read_digits
+from expunge.data.etth import ETTH1, ETTH2
 from expunge.data.folder import read_folder
+from expunge.data.housing import HOUSING
 from expunge.data.idx import FASHION_MNIST, MNIST
 from expunge.data.published import PublicSet
 from expunge.data.records import (
     Records,
     Source,
+    Target,
     classes_of,
     columns_of,
     length,
@@ -28,18 +32,24 @@ from expunge.data.records import (
     with_columns,
 )
 from expunge.data.splitting import split_by
+from expunge.data.stsb import STSB
+from expunge.data.table import HELD_OUT, SUFFIXES, Schema, read_schema, read_table
 from expunge.errors import BadFile, BadSetting, ExpungeError
 from expunge.importing import import_callable, is_import_string, working_directory_importable
 
 __all__ = [
     "DATASETS",
     "Records",
+    "Schema",
     "Source",
+    "Target",
     "available",
     "classes_of",
     "columns_of",
     "load",
     "read_columns",
+    "read_schema",
+    "read_table",
     "read_values",
     "split_by",
     "take",
@@ -51,12 +61,37 @@ DATASETS: dict[str, str] = {
     "mnist": "70,000 handwritten digits of 28x28 pixels, 10 classes; the user's files in $EXPUNGE_DATA/mnist",
     "fashion-mnist": "70,000 clothes of 28x28 pixels, 10 classes; the user's files in $EXPUNGE_DATA/fashion-mnist",
     "cifar10": "60,000 colour photographs of 32x32 pixels, 10 classes; the user's files in $EXPUNGE_DATA/cifar10",
+    "diabetes": "442 patients, 10 numbers each, how far the disease went in a year; embedded in scikit-learn, always there",
+    "california-housing": "20,640 blocks of houses and their median value; the user's file in $EXPUNGE_DATA/tabular",
+    "stsb": "7,249 pairs of sentences and how alike they are; the user's files in $EXPUNGE_DATA/stsb",
+    "etth1": "two years of hours of a transformer, to forecast its oil temperature; the user's file in $EXPUNGE_DATA/ettsmall",
+    "etth2": "the same of a second transformer; the user's file in $EXPUNGE_DATA/ettsmall",
 }
 
-_PUBLIC: dict[str, tuple[PublicSet, str, Callable[[Path, PublicSet], Source], Callable[[Path, PublicSet], Any]]] = {
-    "mnist": (MNIST, idx.FILES[0], idx.read_source, idx.find_files),
-    "fashion-mnist": (FASHION_MNIST, idx.FILES[0], idx.read_source, idx.find_files),
-    "cifar10": (CIFAR10, cifar.TRAIN_FILES[0], cifar.read_source, cifar.find_files),
+_EMBEDDED: dict[str, Callable[[], Source]] = {"digits": read_digits, "diabetes": read_diabetes}
+
+
+@dataclass(frozen=True)
+class _Public:
+    """How a public set is found and read, given its folder; `first_file` is named when there is no folder to look in."""
+
+    public: PublicSet
+    first_file: str
+    read_source: Callable[[Path, PublicSet], Source]
+    find_files: Callable[[Path, PublicSet], Any]
+
+    def folder(self) -> Path:
+        return self.public.folder(self.first_file)
+
+
+_PUBLIC = {
+    "mnist": _Public(MNIST, idx.FILES[0], idx.read_source, idx.find_files),
+    "fashion-mnist": _Public(FASHION_MNIST, idx.FILES[0], idx.read_source, idx.find_files),
+    "cifar10": _Public(CIFAR10, cifar.TRAIN_FILES[0], cifar.read_source, cifar.find_files),
+    "california-housing": _Public(HOUSING, housing.FILES[0], housing.read_source, housing.find_files),
+    "stsb": _Public(STSB, stsb.FILES[0], stsb.read_source, stsb.find_files),
+    "etth1": _Public(ETTH1, "ETTh1.csv", etth.read_source, etth.find_files),
+    "etth2": _Public(ETTH2, "ETTh2.csv", etth.read_source, etth.find_files),
 }
 
 
@@ -68,30 +103,42 @@ def load(
     train: int | None = None,
     holdout: int | None = None,
     columns: str | Path | None = None,
+    target: str | None = None,
+    holdout_share: float | None = None,
 ) -> Source:
-    """Load data by its name, from a folder, or from the user's own function.
+    """Load data by its name, from a folder, from a table, or from the user's own function.
 
     Args:
-        name_or_path: one of :data:`DATASETS`; a folder of images by class, or one that holds idx files or CIFAR-10's
-            binary files; or an import string ``package.module:function`` of a function that returns a :class:`Source`
-            or a pair (train, holdout) of datasets. A name comes before a folder of the same name, which is reached as
-            ``./name``.
+        name_or_path: one of :data:`DATASETS`; a folder of images by class, of faces whose file names hold the age, or one
+            that holds idx files or CIFAR-10's binary files; a table, whose name ends in ``.csv`` or ``.tsv`` (see
+            :func:`read_table`); or an import string ``package.module:function`` of a function that returns a
+            :class:`Source` or a pair (train, holdout) of datasets. A name comes before a folder of the same name, which
+            is reached as ``./name``.
         size: height and width in pixels to which images in folders are brought; the other sources have their own.
         grayscale: read images in folders as shades of grey.
-        train: take only the first so many training rows.
+        train: take only the first so many training rows. Inputs and targets that were standardised stay as they are: by
+            all training rows.
         holdout: take only the first so many rows that are held out.
         columns: a CSV file with a header and one line for each row of the whole training set. Where the data has a
             column `file` (folders of images have) and the CSV file too, lines are matched by it and may be in any
             order.
+        target: the column of a table that is to be predicted; tables need one, other data has its own.
+        holdout_share: share of the rows of a table that are held out; one in five when None.
 
     Raises:
         BadFile: if a file is missing or not what it should be.
-        BadSetting: if the data is not known, or has fewer rows than are to be taken.
+        BadSetting: if the data is not known, or has fewer rows than are to be taken; if a table is given no target, or
+            other data a setting that is for tables.
 
     >>> load("digits", train=100).train[0][0].shape
     torch.Size([1, 8, 8])
     """
-    source = _read(name_or_path, size, grayscale)
+    name, path = str(name_or_path), Path(name_or_path).expanduser()
+    if _is_table(name, path):
+        source = read_table(path, target, HELD_OUT if holdout_share is None else holdout_share)
+    else:
+        source = _read(name, path, size, grayscale)
+        _refuse_of_tables(name, target=target, holdout_share=holdout_share)
     if columns is not None:
         source = replace(source, train=_with_file(source.train, Path(columns)))
     for part, count in (("train", train), ("holdout", holdout)):
@@ -101,37 +148,52 @@ def load(
 
 
 def available(name: str) -> bool:
-    """Whether all files of one of :data:`DATASETS` are there (they are not opened), or `name` is a folder.
+    """Whether all files of one of :data:`DATASETS` are there (they are not opened), or `name` is a folder or a table.
 
     >>> available("digits"), available("no such data")
     (True, False)
     """
-    if name == "digits":
+    if name in _EMBEDDED:
         return True
     if name not in _PUBLIC:
-        return Path(name).is_dir()
-    public, first_file, _, find_files = _PUBLIC[name]
+        path = Path(name).expanduser()
+        return path.is_dir() or (path.is_file() and _is_table(name, path))
+    known = _PUBLIC[name]
     try:
-        find_files(public.folder(first_file), public)
+        known.find_files(known.folder(), known.public)
     except BadFile:
         return False
     return True
 
 
-def _read(name_or_path: str | Path, size: int, grayscale: bool) -> Source:
-    name = str(name_or_path)
-    if name == "digits":
-        return read_digits()
+def _is_table(name: str, path: Path) -> bool:
+    return name not in DATASETS and path.suffix.lower() in SUFFIXES and not path.is_dir()
+
+
+def _refuse_of_tables(name: str, **settings: object) -> None:
+    for setting, value in settings.items():
+        if value is not None:
+            raise BadSetting(
+                f"{name} takes no {setting} (given: {value}); only tables do, files whose names end in "
+                f"{' or '.join(sorted(SUFFIXES))}"
+            )
+
+
+def _read(name: str, path: Path, size: int, grayscale: bool) -> Source:
+    if name in _EMBEDDED:
+        return _EMBEDDED[name]()
     if name in _PUBLIC:
-        public, first_file, read_source, _ = _PUBLIC[name]
-        return read_source(public.folder(first_file), public)
-    path = Path(name_or_path).expanduser()
+        known = _PUBLIC[name]
+        return known.read_source(known.folder(), known.public)
     if path.is_dir():
         return _read_path(path, size, grayscale)
     if is_import_string(name):
         return _read_import(name)
     if path.exists():
-        raise BadFile(f"{path} is a file; expected a folder of images by class, of idx files or of CIFAR-10's binary files")
+        raise BadFile(
+            f"{path} is a file; expected a folder of images by class, of idx files or of CIFAR-10's binary files, "
+            f"or a table whose name ends in {' or '.join(sorted(SUFFIXES))}"
+        )
     close = difflib.get_close_matches(name, DATASETS, n=1)
     raise BadSetting(
         f"there is no data '{name}'{f' (did you mean {close[0]}?)' if close else ''}: it is no folder, "
@@ -144,6 +206,8 @@ def _read_path(path: Path, size: int, grayscale: bool) -> Source:
         return idx.read_source(path)
     if cifar.holds_cifar(path):
         return cifar.read_source(path, None)
+    if faces.holds_faces(path):
+        return faces.read_faces(path, size, grayscale)
     return read_folder(path, size, grayscale)
 
 

@@ -3,6 +3,7 @@
 All helpers see through `torch.utils.data.Subset`, so a subset is asked for by the rows that it shows.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard, cast
@@ -25,7 +26,7 @@ class Records(TensorDataset):
         classes: the name of each class, in the order of the indices.
 
     Raises:
-        BadSetting: if the number of rows is not the same everywhere.
+        BadSetting: if the number of rows is not the same everywhere, or a target is not a finite number.
 
     >>> import torch
     >>> records = Records(torch.zeros(3, 2), torch.tensor([0, 1, 0]), {"user": ["ada", "bo", "ada"]}, ("no", "yes"))
@@ -42,6 +43,11 @@ class Records(TensorDataset):
     ) -> None:
         if len(inputs) != len(targets):
             raise BadSetting(f"every row needs one target: there are {len(inputs):,} inputs and {len(targets):,} targets")
+        if targets.is_floating_point() and not (finite := targets.isfinite().flatten(1 if targets.dim() > 1 else 0)).all():
+            row = int((~(finite.all(1) if finite.dim() > 1 else finite)).nonzero()[0])
+            raise BadSetting(
+                f"the target of row {row:,} is {targets[row].tolist()}, no finite number; correct or remove the row"
+            )
         super().__init__(inputs, targets)
         self.columns = {name: np.asarray(values) for name, values in (columns or {}).items()}
         self.classes = tuple(classes)
@@ -57,6 +63,43 @@ class Records(TensorDataset):
 
 
 @dataclass(frozen=True)
+class Target:
+    """How the real-numbered targets of a source were scaled: a stored target is (value - mean) / scale.
+
+    Networks learn at one rate whatever the unit, when all targets are about as large as one. `mean` and `scale` are those of
+    the training set.
+
+    Args:
+        name: what the target is called, such as a column's header.
+        mean: in the target's own unit.
+        scale: in the target's own unit, above 0.
+        unit: what it is measured in, such as "USD"; empty where that is not known.
+        lowest: smallest value that makes sense, in the target's own unit; minus infinity where there is none.
+        highest: largest value that makes sense.
+
+    >>> Target("price", mean=200.0, scale=50.0, unit="USD").scaled(250.0)
+    1.0
+    """
+
+    name: str = "target"
+    mean: float = 0.0
+    scale: float = 1.0
+    unit: str = ""
+    lowest: float = -math.inf
+    highest: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.mean) and 0 < self.scale < math.inf):
+            raise BadSetting(
+                f"target '{self.name}': mean {self.mean} and scale {self.scale} do not do; a target needs values that differ"
+            )
+
+    def scaled(self, value: float) -> float:
+        """A value in the target's own unit as it is stored."""
+        return (value - self.mean) / self.scale
+
+
+@dataclass(frozen=True)
 class Source:
     """Data that is ready to be split: what a model is trained on, and what it never sees.
 
@@ -67,6 +110,7 @@ class Source:
         classes: the name of each class; empty where targets are real numbers.
         note: a sentence for the user about where the data came from; empty when there is nothing to say.
         input_shape: shape of one input, such as (1, 28, 28); read from the first row of `train` when left out.
+        target: how the targets were scaled, where they are real numbers; None where they are classes.
     """
 
     name: str
@@ -75,6 +119,7 @@ class Source:
     classes: tuple[str, ...]
     note: str = ""
     input_shape: tuple[int, ...] = ()
+    target: Target | None = None
 
     def __post_init__(self) -> None:
         if length(self.train) == 0:

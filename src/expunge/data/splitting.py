@@ -112,7 +112,12 @@ def _reserved(holdout: Dataset[Any], share: float) -> np.ndarray:
     if not 0 <= share < 1:
         raise BadSetting(f"the share of the holdout for validation must be 0 or more and below 1, not {share}")
     count = int(share * length(holdout))
-    return stratified_rows(targets_of(holdout), count, seed=0) if count else np.empty(0, dtype=np.int64)
+    if not count:
+        return np.empty(0, dtype=np.int64)
+    targets = targets_of(holdout)
+    if np.issubdtype(targets.dtype, np.floating):  # real numbers have no classes to draw alike
+        return np.sort(np.random.default_rng(0).choice(len(targets), count, replace=False))
+    return stratified_rows(targets, count, seed=0)
 
 
 def _like_forget(request: Request, holdout: Dataset[Any], classes: tuple[str, ...]) -> np.ndarray:
