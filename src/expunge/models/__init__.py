@@ -13,26 +13,41 @@ from torch import nn
 from expunge.data.records import Source
 from expunge.errors import BadSetting, ExpungeError
 from expunge.importing import import_callable, working_directory_importable
+from expunge.models.all_cnn import AllCNN
+from expunge.models.checks import check_count
 from expunge.models.cnn import SmallCNN
 from expunge.models.mlp import MLP
+from expunge.models.pair_lstm import PairLSTM
 from expunge.models.resnet import ResNet18
+from expunge.models.tide import TiDE
 
-__all__ = ["MLP", "MODELS", "ResNet18", "SmallCNN", "build"]
+__all__ = ["MLP", "MODELS", "AllCNN", "PairLSTM", "ResNet18", "SmallCNN", "TiDE", "build"]
 
-MODELS: dict[str, type[nn.Module]] = {"mlp": MLP, "small-cnn": SmallCNN, "resnet18": ResNet18}
+MODELS: dict[str, type[nn.Module]] = {
+    "mlp": MLP,
+    "small-cnn": SmallCNN,
+    "resnet18": ResNet18,
+    "all-cnn": AllCNN,
+    "pair-lstm": PairLSTM,
+    "tide": TiDE,
+}
 
-_FROM_DATA = ("input_shape", "classes")
+Data = Source | tuple[Sequence[int], int | Sequence[str]]
 
 
-def build(name: str, data: Source | tuple[Sequence[int], int | Sequence[str]], **arguments: Any) -> Callable[[], nn.Module]:
+def build(name: str, data: Data, quantiles: int = 1, **arguments: Any) -> Callable[[], nn.Module]:
     """A function that makes a network with fresh weights each time it is called.
+
+    The network has one output for each class; where targets are real numbers, one for each number of a target and each
+    quantile of it.
 
     Args:
         name: one of :data:`MODELS`, or an import string ``package.module:factory`` of a function or class that
-            returns an `nn.Module`; it is called with `arguments`, and with `input_shape` and `classes` where it has
-            parameters so named.
-        data: what the network is for: a :class:`~expunge.data.Source`, or (shape of one input, number or names of
-            classes).
+            returns an `nn.Module`; it is called with `arguments`, and with `input_shape`, `outputs`, `classes` (the
+            number of outputs under its older name) and `quantiles` where it has parameters so named.
+        data: what the network is for: a :class:`~expunge.data.Source`, or (shape of one input, names of classes or
+            how many numbers are to be predicted).
+        quantiles: how many quantiles are predicted of each real number; 1 for the number itself.
         arguments: hyper-parameters of the network, such as ``width=32``.
 
     Raises:
@@ -42,7 +57,8 @@ def build(name: str, data: Source | tuple[Sequence[int], int | Sequence[str]], *
     >>> build("small-cnn", ((1, 28, 28), 10), width=4)().head
     Linear(in_features=16, out_features=10, bias=True)
     """
-    given = dict(zip(_FROM_DATA, _shape_and_classes(data), strict=True))
+    shape, outputs = _shape_and_outputs(data, check_count("quantiles", quantiles))
+    given = {"input_shape": shape, "outputs": outputs, "classes": outputs, "quantiles": quantiles}
     if ":" in name:
         factory = import_callable(name)
         return _checked(name, factory, _call_arguments(name, factory, given, arguments))
@@ -56,11 +72,30 @@ def build(name: str, data: Source | tuple[Sequence[int], int | Sequence[str]], *
     return lambda: network(**values)
 
 
-def _shape_and_classes(data: Source | tuple[Sequence[int], int | Sequence[str]]) -> tuple[tuple[int, ...], int]:
+def _shape_and_outputs(data: Data, quantiles: int) -> tuple[tuple[int, ...], int]:
+    predicted: int | Sequence[str]
     if isinstance(data, Source):
-        return data.input_shape, max(1, len(data.classes))  # without classes, one real number is predicted
-    shape, classes = data
-    return tuple(shape), classes if isinstance(classes, int) else len(classes)
+        shape, predicted = data.input_shape, data.classes or _target_width(data)
+    else:
+        shape, predicted = tuple(data[0]), data[1]
+    if isinstance(predicted, int):
+        return shape, predicted * quantiles
+    if quantiles > 1:
+        raise BadSetting(f"a class has no quantiles, so leave out quantiles={quantiles}; there are {len(predicted)} classes")
+    return shape, len(predicted)
+
+
+def _target_width(source: Source) -> int:
+    """How many numbers one target holds."""
+    row: Any = source.train[0]
+    if not isinstance(row, tuple | list) or len(row) < 2:
+        raise BadSetting(f"{source.name}: the first row is a {type(row).__name__}; a row must be (input, target)")
+    try:
+        return torch.as_tensor(row[1]).numel()
+    except (TypeError, ValueError, RuntimeError):
+        raise BadSetting(
+            f"{source.name}: the target of the first row is a {type(row[1]).__name__}, neither a number nor a tensor of numbers"
+        ) from None
 
 
 def _call_arguments(name: str, factory: Callable[..., Any], given: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:

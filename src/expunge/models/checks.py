@@ -40,10 +40,21 @@ def check_count(name: str, value: int) -> int:
     return value
 
 
-def check_classes(classes: int) -> int:
-    """`classes`, where it is a whole number from 1.
+def check_outputs(outputs: int) -> int:
+    """`outputs`, where it is a whole number from 1.
 
     Raises:
         BadSetting: if it is not.
     """
-    return check_count("classes", classes)
+    return check_count("outputs", outputs)
+
+
+def check_dropout(dropout: float) -> float:
+    """`dropout`, the part of the values that is set to zero in training, where it is from 0 to below 1.
+
+    Raises:
+        BadSetting: if it is not.
+    """
+    if not 0 <= dropout < 1:
+        raise BadSetting(f"dropout must be 0 or more and below 1, not {dropout}")
+    return dropout

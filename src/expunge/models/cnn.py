@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from expunge.models.checks import check_classes, check_count, check_image_shape
+from expunge.models.checks import check_count, check_image_shape, check_outputs
 
 
 class SmallCNN(nn.Module):
@@ -12,17 +12,17 @@ class SmallCNN(nn.Module):
 
     Args:
         input_shape: (channels, height, width) of one image.
-        classes: number of outputs.
+        outputs: how many numbers are predicted for each input, such as the number of classes.
         width: channels of the first convolution; the second has twice, the hidden layer four times as many.
 
-    Shapes: inputs (n, channels, height, width) -> logits (n, classes). Features, the input of `head`: (n, 4 * width).
+    Shapes: inputs (n, channels, height, width) -> outputs (n, outputs). Features, the input of `head`: (n, 4 * width).
 
     >>> import torch
     >>> SmallCNN((1, 28, 28), 10)(torch.zeros(2, 1, 28, 28)).shape
     torch.Size([2, 10])
     """
 
-    def __init__(self, input_shape: Sequence[int], classes: int, width: int = 16) -> None:
+    def __init__(self, input_shape: Sequence[int], outputs: int, width: int = 16) -> None:
         super().__init__()
         channels, height, breadth = check_image_shape(type(self).__name__, input_shape)
         width = check_count("width", width)
@@ -37,8 +37,8 @@ class SmallCNN(nn.Module):
             nn.Linear(2 * width * pixels, 4 * width),
             nn.ReLU(),
         )
-        self.head = nn.Linear(4 * width, check_classes(classes))
+        self.head = nn.Linear(4 * width, check_outputs(outputs))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.body(inputs))
-        return logits
+        outputs: Tensor = self.head(self.body(inputs))
+        return outputs

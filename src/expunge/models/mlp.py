@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from expunge.models.checks import check_classes, check_count, check_shape
+from expunge.models.checks import check_count, check_outputs, check_shape
 
 
 class MLP(nn.Module):
@@ -14,17 +14,17 @@ class MLP(nn.Module):
 
     Args:
         input_shape: shape of one input; more than one dimension is flattened.
-        classes: number of outputs.
+        outputs: how many numbers are predicted for each input, such as the number of classes.
         hidden: width of each hidden layer; none for a linear model.
 
-    Shapes: inputs (n, *input_shape) -> logits (n, classes). Features, the input of `head`: (n, hidden[-1]).
+    Shapes: inputs (n, *input_shape) -> outputs (n, outputs). Features, the input of `head`: (n, hidden[-1]).
 
     >>> import torch
     >>> MLP((1, 8, 8), 10)(torch.zeros(2, 1, 8, 8)).shape
     torch.Size([2, 10])
     """
 
-    def __init__(self, input_shape: Sequence[int], classes: int, hidden: Sequence[int] = (128,)) -> None:
+    def __init__(self, input_shape: Sequence[int], outputs: int, hidden: Sequence[int] = (128,)) -> None:
         super().__init__()
         shape = check_shape(type(self).__name__, input_shape)
         widths = [math.prod(shape), *(check_count("hidden", width) for width in _as_tuple(hidden))]
@@ -32,11 +32,11 @@ class MLP(nn.Module):
         for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.ReLU()]
         self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(widths[-1], check_classes(classes))
+        self.head = nn.Linear(widths[-1], check_outputs(outputs))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.body(inputs))
-        return logits
+        outputs: Tensor = self.head(self.body(inputs))
+        return outputs
 
 
 def _as_tuple(hidden: Sequence[int] | int) -> tuple[int, ...]:

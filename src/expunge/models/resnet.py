@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from expunge.errors import BadSetting
-from expunge.models.checks import check_classes, check_image_shape
+from expunge.models.checks import check_image_shape, check_outputs
+from expunge.models.convolutions import convolution, initialise, scaled
 
 _CHANNELS = (64, 128, 256, 512)  # Table 1 of the paper: conv2_x to conv5_x
 _BLOCKS = 2  # blocks in each of the four stages, for 18 layers
@@ -25,36 +25,34 @@ class ResNet18(nn.Module):
 
     Args:
         input_shape: (channels, height, width) of one image.
-        classes: number of outputs.
+        outputs: how many numbers are predicted for each input, such as the number of classes.
         width: factor on the number of channels in every stage (64, 128, 256, 512 for 1.0). At 1.0, with 3 channels and
-            10 classes, there are 11,173,962 parameters; at 0.25, 701,466.
+            10 outputs, there are 11,173,962 parameters; at 0.25, 701,466.
 
-    Shapes: inputs (n, channels, height, width) -> logits (n, classes). Features, the input of `head`: (n, 512 * width).
+    Shapes: inputs (n, channels, height, width) -> outputs (n, outputs). Features, the input of `head`: (n, 512 * width).
 
     >>> import torch
     >>> ResNet18((3, 32, 32), 10, width=0.125)(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 10])
     """
 
-    def __init__(self, input_shape: Sequence[int], classes: int, width: float = 1.0) -> None:
+    def __init__(self, input_shape: Sequence[int], outputs: int, width: float = 1.0) -> None:
         super().__init__()
         channels, _, _ = check_image_shape(type(self).__name__, input_shape)
-        stages = _scaled(width)
-        layers: list[nn.Module] = [*_convolution(channels, stages[0], 1), nn.ReLU()]
+        stages = scaled(_CHANNELS, width)
+        layers: list[nn.Module] = [*convolution(channels, stages[0], 1), nn.ReLU()]
         before = stages[0]
         for stage, after in enumerate(stages):
             for block in range(_BLOCKS):
                 layers.append(_Block(before, after, stride=2 if stage and not block else 1))
                 before = after
         self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.head = nn.Linear(before, check_classes(classes))
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):  # He et al., "Delving Deep into Rectifiers", ICCV 2015
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.head = nn.Linear(before, check_outputs(outputs))
+        initialise(self)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.body(inputs))
-        return logits
+        outputs: Tensor = self.head(self.body(inputs))
+        return outputs
 
 
 class _Block(nn.Module):
@@ -62,23 +60,10 @@ class _Block(nn.Module):
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
-        self.residual = nn.Sequential(*_convolution(before, after, stride), nn.ReLU(), *_convolution(after, after, 1))
+        self.residual = nn.Sequential(*convolution(before, after, stride), nn.ReLU(), *convolution(after, after, 1))
         same = before == after and stride == 1
-        self.shortcut = nn.Identity() if same else nn.Sequential(*_convolution(before, after, stride, kernel_size=1))
+        self.shortcut = nn.Identity() if same else nn.Sequential(*convolution(before, after, stride, kernel_size=1))
 
     def forward(self, inputs: Tensor) -> Tensor:
         summed: Tensor = self.residual(inputs) + self.shortcut(inputs)
         return summed.relu()
-
-
-def _convolution(before: int, after: int, stride: int, kernel_size: int = 3) -> tuple[nn.Module, nn.Module]:
-    """A convolution without bias, which the batch normalisation behind it brings."""
-    convolution = nn.Conv2d(before, after, kernel_size, stride, padding=kernel_size // 2, bias=False)
-    return convolution, nn.BatchNorm2d(after)
-
-
-def _scaled(width: float) -> list[int]:
-    scaled = [round(width * channels) for channels in _CHANNELS] if 0 < width < float("inf") else [0]
-    if min(scaled) < 1:
-        raise BadSetting(f"width must leave at least one of {_CHANNELS[0]} channels, so be at least 1/64, not {width}")
-    return scaled
