@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from expunge.errors import BadRequest, BadSetting
@@ -167,6 +168,35 @@ def paired(forget: Stream, retain: Stream, epoch_of: Literal["forget", "retain"]
     return Paired(forget, retain, epoch_of)
 
 
+def in_proportion(forget: Stream, retain: Stream) -> Paired:
+    """Pair two streams so that each step sees forget and retain examples in the proportion that they have in the training set.
+
+    One epoch is one pass over `retain`, and one over `forget` beside it, in batches that are as much smaller: it costs what an
+    epoch over the whole training set costs. Where one of the two is not a :class:`Batches`, batches stay as they are.
+    """
+    if isinstance(forget, Batches) and isinstance(retain, Batches) and len(retain.indices):
+        forget = forget.with_batch_size(max(1, round(retain.batch_size * forget.examples / retain.examples)))
+    return paired(forget, retain, "retain")
+
+
+def joined(pair: Pair) -> tuple[Any, int]:
+    """Both halves of a pair as one batch, the forget half first, and how many examples that has.
+
+    One forward pass then serves both, and layers that look at the whole batch (batch normalisation) see what they saw in
+    training.
+
+    >>> joined(Pair((torch.zeros(1, 2), torch.tensor([7])), (torch.ones(2, 2), torch.tensor([8, 9]))))[0][1].tolist()
+    [7, 8, 9]
+    """
+    both = tree_map(lambda *parts: torch.cat(parts), _as_tuple(pair.forget), _as_tuple(pair.retain))
+    return both, len(next(leaf for leaf in tree_leaves(pair.forget) if isinstance(leaf, torch.Tensor)))
+
+
+def _as_tuple(batch: Any) -> Any:
+    """Lists, as a `DataLoader` gives them, as tuples: two batches that are to be joined need one shape."""
+    return tuple(batch) if isinstance(batch, list) else batch
+
+
 def _cycled(stream: Stream, generator: torch.Generator) -> Iterator[Any]:
     while True:
         empty = True
@@ -237,6 +267,16 @@ class Split:
     def unseen_like_forget(self) -> Stream:
         """Examples that no model was trained on and that are drawn like those to forget: what membership is judged by."""
         return self.holdout if self.holdout_forget is None else self.holdout_forget
+
+
+def forget_share(split: Split) -> float:
+    """The forget set's share of the training set, counted in batches where one of the two does not know its examples."""
+    streams = (split.forget, split.retain)
+    if all(hasattr(stream, "examples") for stream in streams):
+        forget, retain = (stream.examples for stream in streams)  # type: ignore[attr-defined]
+    else:
+        forget, retain = (len(stream) for stream in streams)  # type: ignore[arg-type]
+    return float(forget / (forget + retain))
 
 
 def stream_digest(stream: Any) -> str:

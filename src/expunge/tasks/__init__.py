@@ -2,8 +2,9 @@
 
 from expunge.registry import by_name
 from expunge.tasks.classification import ClassificationTask
+from expunge.tasks.regression import RegressionTask
 from expunge.tasks.task import Task
 
-TASKS = by_name((ClassificationTask,))
+TASKS = by_name((ClassificationTask, RegressionTask))
 
-__all__ = ["TASKS", "ClassificationTask", "Task"]
+__all__ = ["TASKS", "ClassificationTask", "RegressionTask", "Task"]

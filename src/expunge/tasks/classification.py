@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from expunge.errors import BadSetting
 from expunge.losses import kl_divergence
+from expunge.tasks.embedding import embedding
 from expunge.tasks.task import Task
 
 ClassBatch = tuple[Tensor, Tensor]
@@ -29,6 +30,7 @@ class ClassificationTask(Task[ClassBatch]):
     """
 
     score_name: ClassVar[str] = "accuracy"
+    loss_unit: ClassVar[str] = "nats"
 
     def __init__(
         self,
@@ -53,25 +55,7 @@ class ClassificationTask(Task[ClassBatch]):
 
     def features(self, model: nn.Module, batch: ClassBatch) -> Tensor:
         """Embedding, shape (n, d), taken by a hook; the model is left as it was."""
-        found: list[Tensor] = []
-        if self.feature_layer is not None:
-            modules = dict(model.named_modules())
-            if self.feature_layer not in modules:
-                raise BadSetting(f"the model has no layer '{self.feature_layer}'; it has {', '.join(filter(None, modules))}")
-            hook = modules[self.feature_layer].register_forward_hook(lambda _, __, output: found.append(output))
-        else:
-            last = [module for module in model.modules() if isinstance(module, nn.Linear)]
-            if not last:
-                raise BadSetting("the model has no nn.Linear; say which layer holds the embedding with feature_layer")
-            hook = last[-1].register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
-        try:
-            self.outputs(model, batch)
-        finally:
-            hook.remove()
-        if not found:
-            layer = self.feature_layer or "the last nn.Linear"
-            raise BadSetting(f"the model never calls {layer}; say which layer holds the embedding with feature_layer")
-        return found[-1].flatten(1)
+        return embedding(model, lambda: self.outputs(model, batch), self.feature_layer)
 
     def losses(self, outputs: Tensor, batch: ClassBatch) -> Tensor:
         """Cross-entropy in nats, shape (n,)."""
@@ -88,6 +72,9 @@ class ClassificationTask(Task[ClassBatch]):
     def groups(self, batch: ClassBatch) -> Tensor:
         """The labels, shape (n,): a class is as hard as it is."""
         return batch[1]
+
+    def group_name(self, group: int) -> str:
+        return self.class_names[group]
 
     def other_labels(self, labels: Tensor, generator: torch.Generator) -> Tensor:
         """For each label another one, drawn evenly from the C - 1 wrong classes: shape (n,)."""

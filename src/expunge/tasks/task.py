@@ -21,6 +21,9 @@ class Task(Registered, ABC, Generic[Batch]):
     """
 
     score_name: ClassVar[str] = "score"
+    higher_is_better: ClassVar[bool] = True  # false where the score is an error
+    loss_unit: ClassVar[str] = ""
+    unit: str = ""  # of the score
 
     @abstractmethod
     def new_model(self) -> nn.Module:
@@ -38,13 +41,21 @@ class Task(Registered, ABC, Generic[Batch]):
     def losses(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Training loss of each example: shape (n,)."""
 
+    def likelihood_losses(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Negative log-likelihood of each example, shape (n,), for Fisher information; `losses` unless redefined."""
+        return self.losses(outputs, batch)
+
     @abstractmethod
     def divergence(self, student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
         """How far the student's outputs are from the teacher's: shape (n,), 0 where they agree."""
 
+    def imitation(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Loss of the student with the teacher's outputs as the truth, shape (n,); `divergence` unless redefined."""
+        return self.divergence(student, teacher)
+
     @abstractmethod
     def scores(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """How good each answer is, higher is better, in the unit of `score_name`: shape (n,)."""
+        """How good each answer is, in the unit of `score_name`: shape (n,). See `higher_is_better`."""
 
     def groups(self, batch: Batch) -> Tensor:
         """A whole number for each example, shape (n,): examples of one group are drawn from one distribution.
@@ -52,6 +63,10 @@ class Task(Registered, ABC, Generic[Batch]):
         Audits compare seen with unseen examples group by group, so that difficulty is not mistaken for membership.
         """
         return torch.zeros(len(batch[0]), dtype=torch.long)  # type: ignore[index]
+
+    def group_name(self, group: int) -> str:
+        """What reports call a group."""
+        return str(group)
 
     def evaluate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
         """Mean score and mean loss over all examples of a stream, in evaluation mode; the model's mode is left as it was."""
