@@ -24,6 +24,7 @@ class Method(Registered, ABC):
 
     takes: ClassVar[tuple[type[Task[Any]], ...]] = (Task,)
     needs_retain: ClassVar[bool] = True
+    why_not: ClassVar[str] = ""  # why it does not work on other tasks, and what does
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # a job file with an unknown field is refused
 
     def __post_init__(self) -> None:
@@ -49,7 +50,8 @@ class Method(Registered, ABC):
         """
         if not isinstance(task, self.takes):
             wanted = " or ".join(kind.__name__ for kind in self.takes)
-            raise WrongTask(f"{self.name} works on {wanted}, not on {type(task).__name__}")
+            reason = f": {self.why_not}" if self.why_not else ""
+            raise WrongTask(f"{self.name} works on {wanted}, not on {type(task).__name__}{reason}")
         if is_empty(split.forget):
             raise BadRequest(f"{self.name}: the forget stream is empty, there is nothing to forget")
         if self.needs_retain and is_empty(split.retain):

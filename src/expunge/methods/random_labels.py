@@ -42,6 +42,7 @@ class RandomLabels(Method):
     schedule: Schedule = "cosine"
 
     takes: ClassVar[tuple[type[Task[Any]], ...]] = (ClassificationTask,)
+    why_not: ClassVar[str] = "it needs wrong classes to teach; gaussian-amnesiac does the same for real numbers"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,8 +63,8 @@ def relabelled(task: ClassificationTask, forget: Any, engine: Engine) -> Batches
     return Batches(TensorDataset(inputs, wrong), batch_size=max(len(batch[1]) for batch in batches))
 
 
-def wrong_and_right(task: ClassificationTask, forget_weight: float) -> Loss:
-    """Cross-entropy on relabelled forget batches and on retain batches, weighed."""
+def wrong_and_right(task: Task[Any], forget_weight: float) -> Loss:
+    """The task's loss on relabelled forget batches and on retain batches, weighed."""
 
     def loss(model: nn.Module, pair: Pair) -> dict[str, Tensor]:
         return {

@@ -1,9 +1,10 @@
-"""SalUn: random labels, but only in the weights that what must go depends on.
+"""SalUn: random labels (or Gaussian targets), but only in the weights that what must go depends on.
 
     m = 1[ |grad_theta L_forget(theta_o)| among the largest `saliency` share ]
     theta = theta_o + m * (theta' - theta_o),     theta' trained with wrong labels on what goes and true ones on what stays
 
-Weights outside the mask are put back after every step: masking gradients alone leaks through momentum and weight decay.
+Where targets are real numbers, theta' is trained with targets drawn from a Gaussian, as Gaussian-Amnesiac has them. Weights
+outside the mask are put back after every step: masking gradients alone leaks through momentum and weight decay.
 
 Reference: C. Fan, J. Liu, Y. Zhang, E. Wong, D. Wei, S. Liu. "SalUn: Empowering Machine Unlearning via Gradient-based Weight
 Saliency in Both Image Classification and Generation", ICLR 2024, arXiv 2310.12508.
@@ -20,11 +21,12 @@ from torch import Tensor, nn
 
 from expunge.engine import Engine
 from expunge.gradients import mean_gradient
+from expunge.methods.gaussian_amnesiac import with_gaussian_targets
 from expunge.methods.method import Method
 from expunge.methods.random_labels import relabelled, wrong_and_right
 from expunge.optimizers import Optimizer, Schedule
 from expunge.split import Split, paired
-from expunge.tasks import ClassificationTask, Task
+from expunge.tasks import ClassificationTask, RegressionTask, Task
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class SalUn(Method):
     optimizer: Optimizer = Optimizer("adam", 2e-3)
     schedule: Schedule = "cosine"
 
-    takes: ClassVar[tuple[type[Task[Any]], ...]] = (ClassificationTask,)
+    takes: ClassVar[tuple[type[Task[Any]], ...]] = (ClassificationTask, RegressionTask)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,10 +57,14 @@ class SalUn(Method):
         self.require(0 <= self.forget_weight <= 1, f"forget_weight must lie between 0 and 1, not {self.forget_weight}")
 
     def unlearn(self, student: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:
-        assert isinstance(task, ClassificationTask)
         gradient = mean_gradient(student, lambda model, batch: task.losses(task.outputs(model, batch), batch), split.forget)
         optimizer = Masked(self.optimizer, saliency_mask(gradient, self.saliency))
-        stream = paired(relabelled(task, split.forget, engine), split.retain, self.epoch_of)
+        if isinstance(task, RegressionTask):
+            false = with_gaussian_targets(task, split, engine)
+        else:
+            assert isinstance(task, ClassificationTask)
+            false = relabelled(task, split.forget, engine)
+        stream = paired(false, split.retain, self.epoch_of)
         loss = wrong_and_right(task, self.forget_weight)
         return engine.fit(student, loss, stream, epochs=self.epochs, optimizer=optimizer, schedule=self.schedule)
 

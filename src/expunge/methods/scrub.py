@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from expunge.engine import Engine
+from expunge.methods.gradient_ascent import capped
 from expunge.methods.method import Method, frozen
 from expunge.optimizers import Optimizer, Schedule
 from expunge.split import InTurn, Pair, Split, is_empty
@@ -42,6 +43,8 @@ class SCRUB(Method):
         retain_fraction: share of the retained batches in each pass of min steps, above 0 up to 1.
         optimizer: one for both kinds of steps.
         schedule: of the learning rate, over all steps.
+        distance_cap: forget examples that lie farther from the teacher are left alone; None, as published, for no cap. Squared
+            distances have no ceiling, and without a cap the model is damaged where outputs are real numbers.
         rewind: choose the epoch by the unseen examples like those to forget.
     """
 
@@ -53,6 +56,7 @@ class SCRUB(Method):
     retain_fraction: float = 0.3
     optimizer: Optimizer = Optimizer("adam", 1.75e-3)
     schedule: Schedule = "cosine"
+    distance_cap: float | None = None
     rewind: bool = True
 
     def __post_init__(self) -> None:
@@ -70,7 +74,7 @@ class SCRUB(Method):
             outputs = task.outputs(model, batch)
             distance = task.divergence(outputs, target, self.temperature)
             if pair.forget is not None:
-                return {"forget": -distance}
+                return {"forget": -capped(distance, self.distance_cap)}
             return {"retain distance": self.alpha * distance, "retain": self.gamma * task.losses(outputs, batch)}
 
         both = InTurn(split.forget, split.retain, self.retain_fraction)

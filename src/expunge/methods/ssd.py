@@ -19,7 +19,7 @@ from expunge.dampening import dampen
 from expunge.engine import Engine
 from expunge.gradients import diagonal_fisher
 from expunge.methods.method import Method
-from expunge.split import Shuffled, Split
+from expunge.split import Shuffled, Split, forget_share
 from expunge.tasks import Task
 
 
@@ -50,7 +50,7 @@ class SSD(Method):
 
     def unlearn(self, student: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:
         def losses(model: nn.Module, batch: Any) -> Tensor:
-            return task.losses(task.outputs(model, batch), batch)
+            return task.likelihood_losses(task.outputs(model, batch), batch)
 
         def fisher(stream: Any) -> dict[str, Tensor]:
             order = Shuffled(stream, engine.generator("fisher"))
@@ -61,13 +61,3 @@ class SSD(Method):
         whole = {name: share * goes[name] + (1 - share) * stays[name] for name in goes}
         dampen(student, reference=whole, target=goes, cutoff=1 / self.alpha, constant=self.dampening)
         return student
-
-
-def forget_share(split: Split) -> float:
-    """The forget set's share of the training set, counted in batches where one of the two does not know its examples."""
-    streams = (split.forget, split.retain)
-    if all(hasattr(stream, "examples") for stream in streams):
-        forget, retain = (stream.examples for stream in streams)  # type: ignore[attr-defined]
-    else:
-        forget, retain = (len(stream) for stream in streams)  # type: ignore[arg-type]
-    return float(forget / (forget + retain))
