@@ -4,14 +4,19 @@ from expunge.audits.accuracy import Accuracy
 from expunge.audits.anamnesis import Anamnesis
 from expunge.audits.audit import Audit, Figure, References, Subject
 from expunge.audits.distance import Distance
+from expunge.audits.error import Error
+from expunge.audits.lira import LiRA
 from expunge.audits.membership import Membership
+from expunge.audits.prediction_distance import PredictionDistance
 from expunge.audits.relearning import Relearning
 from expunge.audits.run_time import RunTime
 from expunge.audits.tow import ToW
 from expunge.audits.zero_retrain import ZeroRetrain
 from expunge.registry import by_name
 
-AUDITS = by_name((Accuracy, ToW, Membership, ZeroRetrain, Relearning, Anamnesis, Distance, RunTime))
+AUDITS = by_name(
+    (Accuracy, Error, ToW, Membership, LiRA, ZeroRetrain, Relearning, Anamnesis, Distance, PredictionDistance, RunTime)
+)
 
 __all__ = [
     "AUDITS",
@@ -19,8 +24,11 @@ __all__ = [
     "Anamnesis",
     "Audit",
     "Distance",
+    "Error",
     "Figure",
+    "LiRA",
     "Membership",
+    "PredictionDistance",
     "References",
     "Relearning",
     "RunTime",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from expunge.audits.audit import PARTS, Audit, Figure, References, Subject
+from expunge.tasks import RegressionTask
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,19 @@ class Accuracy(Audit):
     }
 
     def examine(self, subject: Subject, references: References) -> dict[str, Figure]:
-        found = {}
-        for part in PARTS:
-            if len(subject.scores(part)) == 0:
-                continue
-            name = f"{part}_{subject.task.score_name}"
-            value = subject.scores(part).mean().item()
-            ideal = None if references.gold is None else references.gold.scores(part).mean().item()
-            found[name] = Figure(value, ideal)
-            if ideal is not None:
-                found[f"{name}_gap"] = Figure(value - ideal, 0.0)
-        return found
+        return {} if isinstance(subject.task, RegressionTask) else mean_scores(subject, references)
+
+
+def mean_scores(subject: Subject, references: References) -> dict[str, Figure]:
+    """Mean score on each part of the split, named after part and score, and its gap to the retrained model's."""
+    found = {}
+    for part in PARTS:
+        if len(subject.scores(part)) == 0:
+            continue
+        name = f"{part}_{subject.task.score_name}"
+        value = subject.scores(part).mean().item()
+        ideal = None if references.gold is None else references.gold.scores(part).mean().item()
+        found[name] = Figure(value, ideal)
+        if ideal is not None:
+            found[f"{name}_gap"] = Figure(value - ideal, 0.0)
+    return found

@@ -1,7 +1,7 @@
 """What every audit is: a question put to one model, answered in figures that stand beside their ideal."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -71,6 +71,14 @@ class Subject:
         """Group of each example of a part, shape (n,)."""
         return self._read(part)[3]
 
+    def targets(self, part: Part) -> Tensor:
+        """Second entry of each batch of a part, as float, shape (n, d); for tasks whose batches are (inputs, targets)."""
+        key = ("targets", part)
+        if key not in self.memory:
+            found = [batch[1].cpu() for batch in _in_fixed_order(self.stream(part), self.engine)]
+            self.memory[key] = torch.cat([each.reshape(len(each), -1).float() for each in found]) if found else torch.empty(0)
+        return self.memory[key]
+
     def unseen_part(self) -> Part:
         """The part with unseen examples that are like those to forget."""
         return "holdout" if self.split.holdout_forget is None else "holdout_forget"
@@ -97,10 +105,14 @@ def _in_fixed_order(stream: Stream, engine: Engine) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class References:
-    """What a subject is held against: the model before, and models that never saw the data (the first is the gold)."""
+    """What a subject is held against: the model before, and models that never saw the data (the first is the gold).
+
+    `train` trains a fresh model on a stream by the original's recipe, for audits that need models of their own.
+    """
 
     original: Subject | None = None
     retrained: tuple[Subject, ...] = ()
+    train: Callable[[Task[Any], Stream, Engine], nn.Module] | None = None
 
     @property
     def gold(self) -> Subject | None:

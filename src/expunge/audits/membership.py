@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score, roc_curve
+from torch import Tensor
 
 from expunge.audits.audit import Audit, Figure, References, Subject
 from expunge.errors import BadSetting
@@ -117,15 +118,15 @@ class Membership(Audit):
         return Trial(member, score, weight, float(np.mean(rates)))
 
     def _bootstrap(self, trial: Trial, subject: Subject) -> tuple[Array, Array]:
+        """AUC and true positive rate of resamples, shape (resamples,) each; both sides are drawn by themselves."""
         rng = self._rng(subject, "bootstrap")
-        sides = [np.flatnonzero(trial.member), np.flatnonzero(~trial.member)]
-        values = []
-        for _ in range(self.resamples):
-            rows = np.concatenate([rng.choice(side, len(side)) for side in sides])
-            drawn = Trial(trial.member[rows], trial.score[rows], trial.weight[rows], 0.0)
-            values.append((drawn.auc(), drawn.tpr(self.fpr)))
-        aucs, tprs = np.array(values).reshape(-1, 2).T
-        return aucs, tprs
+        times_drawn = np.empty((self.resamples, len(trial.member)))
+        for side in (trial.member, ~trial.member):
+            even = np.full(side.sum(), 1 / side.sum())
+            times_drawn[:, side] = rng.multinomial(side.sum(), even, size=self.resamples)
+        false, true = _rates(trial.member, trial.score, times_drawn * trial.weight)
+        aucs: Array = np.asarray(np.trapezoid(true, false, axis=1))
+        return aucs, np.where(false <= self.fpr, true, 0.0).max(axis=1)
 
     def _rng(self, subject: Subject, purpose: str) -> np.random.Generator:
         return np.random.default_rng(subject.engine.seed_for(purpose))
@@ -133,6 +134,13 @@ class Membership(Audit):
 
 def _losses(subject: Subject, part: str) -> Array:
     return subject.losses(part).double().numpy()  # type: ignore[arg-type]
+
+
+def group_weights(member_groups: Tensor, other_groups: Tensor) -> Array:
+    """Weights of members, then of the others, that make the groups' shares alike; 0 where a group has no other side."""
+    wanted, groups = member_groups.numpy(), other_groups.numpy()
+    comparable = np.isin(wanted, groups)
+    return np.concatenate([comparable.astype(float), _matching_weights(wanted[comparable], groups)])
 
 
 def _matching_weights(wanted: NDArray[np.int64], groups: NDArray[np.int64]) -> Array:
@@ -151,6 +159,20 @@ def _threshold_rule(members: Array, others: Array):  # type: ignore[no-untyped-d
     labels = np.repeat([True, False], [len(members), len(others)])
     model = LogisticRegression(class_weight="balanced").fit(inputs, labels)
     return lambda score: model.predict(score.reshape(-1, 1)).astype(bool)
+
+
+def _rates(member: NDArray[np.bool_], score: Array, weights: Array) -> tuple[Array, Array]:
+    """False and true positive rates at every threshold, for each row of weights: shapes (rows, thresholds + 1) each.
+
+    The same as `roc_curve` row by row, with the scores sorted once.
+    """
+    order = np.argsort(-score, kind="stable")
+    firsts = np.flatnonzero(np.diff(score[order], prepend=np.inf))  # equal scores make one threshold
+    rates = []
+    for side in (~member, member):
+        counted = np.add.reduceat((weights * side)[:, order], firsts, axis=1).cumsum(axis=1)
+        rates.append(np.pad(counted / counted[:, -1:], ((0, 0), (1, 0))))
+    return rates[0], rates[1]
 
 
 def _interval(values: Array) -> tuple[float, float] | None:

@@ -1,6 +1,7 @@
 """Relearn time: how many training steps until the forgotten is known again.
 
-    steps until  score(forget) >= (1 - margin) * score_original(forget)
+    steps until  score(forget) >= (1 - margin) * score_original(forget),    of an error  <= (1 + margin) *
+    error_original(forget)
 
 Each step trains on one retain batch and one forget batch, weighed by their shares of the training set, so that its expected
 gradient is that of training on everything. The forget score is read after every step. Few steps mean that the knowledge was
@@ -77,7 +78,7 @@ class Relearning(Audit):
         task, split, engine = subject.task, subject.split, subject.engine
         probe = _first(Shuffled(split.forget, engine.generator("probe")), self.examples)
         goal = _score(task, original.model, probe)
-        goal -= self.margin * abs(goal)
+        goal -= self.margin * abs(goal)  # scores are turned so that higher is better: an error's goal is a larger error
         model = copy.deepcopy(subject.model).to(engine.device).requires_grad_(True)
         if _score(task, model, probe) >= goal:
             return 0, True
@@ -102,7 +103,8 @@ class Relearning(Audit):
 
 
 def _score(task: Any, model: nn.Module, batches: Stream) -> float:
-    return task.evaluate(model, batches)[task.score_name]
+    score: float = task.evaluate(model, batches)[task.score_name]
+    return score if task.higher_is_better else -score
 
 
 def _first(stream: Stream, examples: int) -> list[Any]:
