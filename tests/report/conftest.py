@@ -2,7 +2,7 @@
 
 import dataclasses
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -17,6 +17,15 @@ GOLD = {
     "membership_auc": 0.50,
 }
 ORIGINAL = GOLD | {"forget_accuracy": 0.99, "holdout_forget_accuracy": 0.88, "membership_auc": 0.71}
+ERRORS = {
+    "forget_mae": 0.42,
+    "holdout_forget_mae": 0.40,
+    "retain_mae": 0.12,
+    "holdout_mae": 0.20,
+    "membership_auc": 0.50,
+    "forget_wasserstein": 0.0,
+}
+ERRORS_BEFORE = ERRORS | {"forget_mae": 0.17, "holdout_forget_mae": 0.35, "membership_auc": 0.60, "forget_wasserstein": 0.25}
 EXPLANATIONS = {
     "forget_accuracy": "accuracy on what must go; ideal: the retrained model's",
     "membership_auc": "AUC of the loss attack; ideal: the retrained model's",
@@ -38,15 +47,23 @@ def curves(seed: int, classes: tuple[str, ...] = ("cat", "dog", "ship")) -> Curv
 
 def row(name: str, role: Role = "method", drawn: Curves | None = None, n: int = 1, **figures: Any) -> Row:
     """A model like the retrained one, but for `figures`: numbers, None, or whole values. A tuple is (mean, std)."""
-    base = ORIGINAL if role == "original" else GOLD
+    return Row(name, role, _values((ORIGINAL if role == "original" else GOLD) | figures, GOLD, n), drawn)
+
+
+def errors_row(name: str, role: Role = "method", drawn: Curves | None = None, n: int = 1, **figures: Any) -> Row:
+    """The same for a model of numbers, which is scored by its error."""
+    return Row(name, role, _values((ERRORS_BEFORE if role == "original" else ERRORS) | figures, ERRORS, n), drawn)
+
+
+def _values(figures: Mapping[str, Any], ideals: Mapping[str, float], n: int) -> dict[str, Value]:
     values = {}
-    for metric, figure in (base | figures).items():
+    for metric, figure in figures.items():
         if isinstance(figure, Value):
             values[metric] = figure
         else:
             mean, std = figure if isinstance(figure, tuple) else (figure, 0.0)
-            values[metric] = Value(mean, std, n, GOLD.get(metric))
-    return Row(name, role, values, drawn)
+            values[metric] = Value(mean, std, n, ideals.get(metric))
+    return values
 
 
 def case(*methods: Row, title: str = "class 3", gold: bool = True, drawn: bool = False) -> Case:
@@ -59,6 +76,26 @@ def case(*methods: Row, title: str = "class 3", gold: bool = True, drawn: bool =
     if drawn:
         rows = tuple(dataclasses.replace(each, curves=curves(index)) for index, each in enumerate(rows))
     return Case(title, f"{title}: 100 of 1,000 training examples", rows)
+
+
+def errors_case(*methods: Row, chance: float | None = 0.05, unit: str = "", drawn: bool = False) -> Case:
+    """Original, retrained, a second retrained one whose Wasserstein distance is `chance`, and `methods`."""
+    rows = (
+        errors_row("original", "original"),
+        errors_row("retrained", "retrained", seconds_ratio=1.0, seconds=200.0),
+        errors_row("retrained-2", "noise floor", forget_mae=0.425, forget_wasserstein=chance),
+        *methods,
+    )
+    if drawn:
+        rows = tuple(dataclasses.replace(each, curves=answering(index)) for index, each in enumerate(rows))
+    return Case("band 2", "targets from 1.2 to 2.5", rows, "mae", higher_is_better=False, unit=unit, loss_unit="")
+
+
+def answering(seed: int, classes: tuple[str, ...] = ("0 to 1.2", "1.2 to 2.5")) -> Curves:
+    """Curves of a model of numbers: the same examples in each, answered a little differently."""
+    targets, noise = random.Random(0), random.Random(seed)
+    answers = [targets.uniform(1.2, 2.5) * noise.uniform(0.9, 1.1) for _ in range(80)]
+    return dataclasses.replace(curves(seed, classes), forget_answers=answers)
 
 
 def evidence(*cases: Case, **changes: Any) -> Evidence:
@@ -80,6 +117,9 @@ class Making:
 
     row: Callable[..., Row] = row
     case: Callable[..., Case] = case
+    errors_row: Callable[..., Row] = errors_row
+    errors_case: Callable[..., Case] = errors_case
+    answering: Callable[..., Curves] = answering
     evidence: Callable[..., Evidence] = evidence
     curves: Callable[..., Curves] = curves
 

@@ -18,6 +18,14 @@ from expunge.report.tables import table
         (0.125, "ratio", "0.12"),
         (0.0, "number", "0.000"),
         (212.4, "seconds", "212.4"),
+        (0.0, "answer", "0"),
+        (0.42, "answer", "0.420"),
+        (999.94, "answer", "999.9"),
+        (999.96, "answer", "1,000"),
+        (37_210.4, "answer", "37,210"),
+        (-1_234_567.8, "answer", "-1,234,568"),
+        (0.034, "share", "3.4"),
+        (1200.0, "count", "1,200"),
     ],
 )
 def test_figures_as_text(value, kind, text):
@@ -30,6 +38,7 @@ def test_figures_as_text(value, kind, text):
         (Value(0.5, 0.012, 2, None), "percent", "± 1.2"),
         (Value(0.5, 0.00001, 3, None), "number", "± 0.000"),
         (Value(12.0, 1.41, 2, None), "count", "± 1.4"),
+        (Value(42_000.0, 1_260.4, 3, None), "answer", "± 1,260"),
         (Value(0.5, 0.0, 1, None), "percent", ""),
         (Value(None, 0.0, 0, None), "percent", ""),
     ],
@@ -83,6 +92,30 @@ def test_equal_notes_share_one_letter(make):
     first, second = Value(None, 0.0, 0, 1.0, "not defined: a"), Value(None, 0.0, 0, 1.0, "not defined: b")
     case = make.case(make.row("x", anamnesis_index=first), make.row("y", anamnesis_index=first), make.row("z", tow=second))
     assert table(case, main_columns(case)).footnotes == (("a", "not defined: a"), ("b", "not defined: b"))
+
+
+@pytest.mark.parametrize(("unit", "group", "label"), [("USD", "MAE (USD)", "Wasserstein, USD"), ("", "MAE", "Wasserstein")])
+def test_errors_have_their_unit_in_the_heading(make, unit, group, label):
+    method = make.errors_row("m", forget_mae_gap=0.1, holdout_distance=0.2, forget_relative_difference=0.03, lira_auc=0.6)
+    case = make.errors_case(method, unit=unit)
+    main = {column.metric: column for column in main_columns(case)}
+    rest = {column.metric: column for column in other_columns(case)}
+    assert main["forget_mae"].group == f"{group} on data that was" and main["forget_mae"].label == "forgotten"
+    assert main["forget_wasserstein"].label == label
+    assert main["lira_auc"].group == "LiRA attack"
+    behind = f", {unit}" if unit else ""
+    assert rest["forget_mae_gap"].label == f"gap, forgotten{behind}"
+    assert rest["holdout_distance"].label == f"distance to retrained, unseen{behind}"
+    assert rest["forget_relative_difference"].label == "difference to retrained, forgotten, median, %"
+    assert rest["forget_relative_difference"].write(0.03) == "3.0"
+
+
+def test_a_share_of_difference_has_an_ideal_of_its_own(make):
+    share = {"forget_relative_difference": Value(0.03, 0.0, 1, 0.0), "lira_tpr": Value(0.0, 0.0, 1, 0.0)}
+    case = make.errors_case(make.errors_row("m", **share))
+    columns = other_columns(case)
+    hints = dict(zip((column.metric for column in columns), table(case, columns).hints, strict=True))
+    assert (hints["forget_relative_difference"], hints["lira_tpr"]) == ("ideal 0", "as retrained")
 
 
 def test_words():

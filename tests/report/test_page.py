@@ -157,6 +157,31 @@ def test_metrics_that_have_no_column_stand_below_and_only_measured_ones_are_expl
     assert "Accuracy on what must go; ideal: the retrained model&#39;s." in html
 
 
+def test_a_page_on_errors_never_speaks_of_accuracy(make):
+    methods = (
+        make.errors_row("good", seconds_ratio=0.08, lira_auc=0.5),
+        make.errors_row("wild", forget_mae=0.6, holdout_mae=0.3, forget_wasserstein=0.2, lira_auc=0.4, forget_distance=0.3),
+    )
+    explained = {"forget_wasserstein": "distance between answers; ideal: 0"}
+    html = render(make.evidence(make.errors_case(*methods, unit="USD", drawn=True), explanations=explained))
+    text = Page(html).text
+    assert "accuracy" not in html.lower() and "nats" not in html
+    assert "MAE (USD) on data that was" in text and "at most 1.6 × chance" in text
+    assert "0.170 USD → 0.420 USD" in text and "retrained: 0.420 USD" in text
+    assert "wild over-forgets: its error on the forgotten data is 0.600 USD, retrained 0.420 USD (+43 %)." in text
+    assert "MAE on unseen data is 0.300 USD, retrained 0.200 USD (+50 %): it lost ability that should have stayed." in text
+    assert "Answers on the forgotten data" in text and "Down is better kept" in text
+    assert "distance to retrained: Wasserstein, USD forget_wasserstein Distance between answers" in text
+    cells = rows_of(html)
+    assert {name: sum('class="missed"' in cell for cell in row) for name, row in cells.items()} == {
+        "original": 4,
+        "retrained": 0,
+        "retrained-2": 0,
+        "good": 0,
+        "wild": 3,
+    }
+
+
 @pytest.mark.parametrize(
     ("figures", "gold", "badge", "state"),
     [

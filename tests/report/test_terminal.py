@@ -84,6 +84,23 @@ def test_one_failing_method_is_said_once(make):
     assert text.count("50.0%") == 1
 
 
+def test_errors_are_said_with_their_unit_and_their_name(make):
+    methods = (
+        make.errors_row("good", forget_mae=43_000.0, seconds_ratio=0.08),
+        make.errors_row("bad", forget_mae=70_000.0, forget_wasserstein=0.3),
+    )
+    original = make.errors_row("original", "original", forget_mae=17_210.4)
+    gold = make.errors_row("retrained", "retrained", forget_mae=42_000.0)
+    case = make.errors_case(*methods, unit="USD")
+    case = type(case)(case.title, case.forgotten, (original, gold, *case.rows[2:]), "mae", False, "USD", "")
+    text = table_text(make.evidence(case), 80)
+    words = " ".join(text.split())
+    assert "takes the error on the forgotten data from 17,210 USD to 43,000 USD; retraining, to 42,000 USD (MAE)." in words
+    assert "ten USD" in text and "stein" in text and "accuracy" not in text
+    assert "✗ 70,000" in line_of(text, "bad") and "✗ 0.300" in line_of(text, "bad")
+    assert "bad over-forgets: its error on the forgotten data is 70,000 USD, retrained 42,000 USD (+67%)." in words
+
+
 def test_summary_is_printable_on_any_console(evidence):
     console = Console(file=io.StringIO(), width=90, record=True)
     for part in summary(evidence):

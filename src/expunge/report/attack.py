@@ -1,45 +1,29 @@
 """What an attacker sees: the ROC of the membership attack, and the losses that it works on."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-from numpy.typing import NDArray
 
-from expunge.report.canvas import (
-    DASHES,
-    HALO,
-    INK,
-    MUTED,
-    NARROW,
-    NORMAL,
-    SERIES,
-    SMALL,
-    WIDE,
-    figure,
-    head,
-    inline,
-    style,
-)
-from expunge.report.evidence import Case, Curves, Row
+from expunge.report.canvas import HALO, MUTED, NARROW, SMALL, figure, head, inline, style
+from expunge.report.evidence import Case, Curves
 from expunge.report.measures import printable
+from expunge.report.panels import NAME, Array, Panel, draw_panels, drawn, lines, shares
 
-Array = NDArray[np.float64]
-
-_NAME = 20
 _LOWEST_RATE = 1e-3
 _GRID = np.geomspace(_LOWEST_RATE, 1, 121)  # false positive rates at which a ROC is read; more cannot be seen
 _READ_AT = 0.01  # the false positive rate of the table's "TPR at 1 % FPR"
-_EDGES = np.geomspace(1e-6, 10, 29)  # bins of the losses; what lies outside is put into the outermost
-_COLUMNS = 6
-_FIRST = ("original", "retrained", "noise floor")
+_NATS = np.geomspace(1e-6, 10, 29)  # bins of losses in nats; what lies outside is put into the outermost
+_DECADES = 7  # that an axis of other losses spans at most, as that of nats does
+_REST = 0.005  # share of the losses that may lie below such an axis
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def membership_roc(case: Case, key: str = "") -> str | None:
     """True against false positive rate of the attack on each model, logarithmic; None when no model has a curve."""
-    rows = [(row, roc) for row in _drawn(case) if (roc := _roc(row.curves)) is not None]
+    rows = [(row, roc) for row in drawn(case) if (roc := _roc(row.curves)) is not None]
     if not rows:
         return None
     title = "Membership attack: forgotten examples found"
@@ -67,15 +51,15 @@ def membership_roc(case: Case, key: str = "") -> str | None:
             axis.set_major_locator(LogLocator(numticks=6))
             axis.set_minor_locator(NullLocator())
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        drawn = []
-        for index, (row, rate) in enumerate(rows):
-            line = axes.step(_GRID, rate, where="post", clip_on=True, **_line(row, index - _others(rows)))[0]
-            drawn.append((_read(rate), line, printable(row.name, _NAME) + " (ideal)" * (row.role == "retrained")))
-        drawn.sort(key=lambda each: -each[0])
+        curves = []
+        for (row, rate), look in zip(rows, lines([row for row, _ in rows]), strict=True):
+            line = axes.step(_GRID, rate, where="post", clip_on=True, **look)[0]
+            curves.append((_read(rate), line, printable(row.name, NAME) + " (ideal)" * (row.role == "retrained")))
+        curves.sort(key=lambda each: -each[0])
         guess = Line2D([], [], color=MUTED, linewidth=1, linestyle=":")
         drawing.legend(
-            [*(line for _, line, _ in drawn), guess],
-            [*(f"\u200a{name}" for *_, name in drawn), "guessing"],
+            [*(line for _, line, _ in curves), guess],
+            [*(f"\u200a{name}" for *_, name in curves), "guessing"],
             loc="outside lower left",
             ncols=3,
             handlelength=2.4,
@@ -86,46 +70,23 @@ def membership_roc(case: Case, key: str = "") -> str | None:
 
 def loss_histograms(case: Case, key: str = "") -> str | None:
     """Loss of forgotten and of unseen examples, a panel for each model; None when no model has both."""
-    rows = [
-        row
-        for row in _drawn(case)
-        if row.curves and len(_losses(row.curves.forget_losses)) and len(_losses(row.curves.unseen_losses))
-    ]
+    known = [(row, _losses(row.curves.forget_losses), _losses(row.curves.unseen_losses)) for row in drawn(case) if row.curves]
+    rows = [(row, forget, unseen) for row, forget, unseen in known if len(forget) and len(unseen)]
     if not rows:
         return None
     title = "Losses of forgotten and of unseen examples: the ideal is that both have the same shape, as after retraining"
-    lines = -(-len(rows) // _COLUMNS)
-    columns = max(-(-len(rows) // lines), 2)  # as even as they go
+    edges = _edges(case, np.concatenate([losses for _, *both in rows for losses in both]))
+    panels = [Panel(row, shares(forget, edges), shares(unseen, edges)) for row, forget, unseen in rows]
     with style():
-        drawing = figure(WIDE if columns > 2 else NARROW, 1.0 + 1.75 * lines)
-        head(drawing, title if columns > 2 else "Losses of forgotten and of unseen examples")
-        panels = drawing.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).flat
-        for panel, row in zip(panels, rows, strict=False):
-            assert row.curves is not None
-            forget, unseen = (_shares(losses) for losses in (row.curves.forget_losses, row.curves.unseen_losses))
-            panel.stairs(forget, _EDGES, fill=True, color=SERIES[1], alpha=0.55, linewidth=0)
-            panel.stairs(unseen, _EDGES, color=INK, linewidth=1.2)
-            target = row.role == "retrained"
-            name = printable(row.name, _NAME) + (" (target)" if target else "")
-            panel.set_title(name, fontsize=NORMAL, loc="left", fontweight="bold" if target else "normal", color=INK)
-            panel.set(xscale="log", xlim=(_EDGES[0], _EDGES[-1]))
-            panel.xaxis.set_minor_locator(NullLocator())
-            panel.set_xticks([1e-6, 1e-4, 1e-2, 1], ["≤ 10⁻⁶", "10⁻⁴", "0.01", "1"])
-            panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}"))
-            panel.tick_params(labelbottom=True)
-        for panel in drawing.axes[len(rows) :]:
-            panel.remove()
-        drawing.supxlabel("loss of one example, nats (logarithmic)", fontsize=NORMAL)
-        drawing.supylabel("share of the examples, %", fontsize=NORMAL)
-        handles = [Line2D([], [], color=SERIES[1], linewidth=8, alpha=0.55), Line2D([], [], color=INK, linewidth=1.2)]
-        drawing.legend(handles, ["forgotten", "unseen, of the same kind"], loc="outside lower left", ncols=2)
+        drawing = draw_panels(
+            panels,
+            edges,
+            (title, "Losses of forgotten and of unseen examples"),
+            f"loss of one example{f', {case.loss_unit}' if case.loss_unit else ''} (logarithmic)",
+            ("forgotten", "unseen, of the same kind"),
+            lambda axes: _decades(axes, edges),
+        )
         return inline(drawing, title, f"loss histograms {key or case.title}")
-
-
-def _drawn(case: Case) -> list[Row]:
-    """Rows with curves, the references first."""
-    order = {role: index for index, role in enumerate(_FIRST)}
-    return sorted((row for row in case.rows if row.curves is not None), key=lambda row: order.get(row.role, len(order)))
 
 
 def _roc(curves: Curves | None) -> Array | None:
@@ -146,36 +107,33 @@ def _read(rate: Array) -> float:
     return float(rate[np.searchsorted(_GRID, _READ_AT * (1 + 1e-9), side="right") - 1])
 
 
-def _others(rows: Sequence[tuple[Row, Array]]) -> int:
-    return sum(row.role in _FIRST for row, _ in rows)
-
-
-def _line(row: Row, index: int) -> dict[str, Any]:
-    """Colour and dashes: the references in ink and orange, strong; the methods by turns in the other colours."""
-    if row.role == "original":
-        return {"color": SERIES[1], "linewidth": 2.2, "zorder": 4}
-    if row.role in _FIRST:
-        return {
-            "color": INK,
-            "linewidth": 2.2 if row.role == "retrained" else 1.2,
-            "zorder": 5,
-            "linestyle": "-" if row.role == "retrained" else "--",
-        }
-    colors = [color for color in SERIES if color != SERIES[1]]
-    return {
-        "color": colors[index % len(colors)],
-        "linewidth": 1.4,
-        "zorder": 3,
-        "linestyle": DASHES[index // len(colors) % len(DASHES)],
-    }
-
-
 def _losses(values: Sequence[float]) -> Array:
     """All but NaN; infinite losses stay, and end in the last bin."""
     losses = np.asarray(values, dtype=float)
     return losses[~np.isnan(losses)]
 
 
-def _shares(values: Sequence[float]) -> Array:
-    losses = np.clip(_losses(values), _EDGES[0], _EDGES[-1])
-    return np.histogram(losses, _EDGES)[0] / len(losses)
+def _edges(case: Case, losses: Array) -> Array:
+    """The bins: those of nats are the same in every report, those of any other loss hold the whole data."""
+    known = losses[np.isfinite(losses) & (losses > 0)]
+    if case.loss_unit == "nats" or len(known) == 0:
+        return _NATS
+    low, high = np.floor(np.log10(np.quantile(known, _REST))), np.ceil(np.log10(known.max()))
+    return np.logspace(max(low, high - _DECADES), max(high, low + 1), len(_NATS))
+
+
+def _decades(axes: Axes, edges: Array) -> None:
+    """A logarithmic axis whose first tick is for all that is smaller as well."""
+    first, last = (round(float(np.log10(end))) for end in (edges[0], edges[-1]))
+    powers = range(first, last + 1, -(-(last - first) // 4))
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks([10.0**power for power in powers], ["≤ " * (power == first) + _power(power) for power in powers])
+
+
+def _power(power: int) -> str:
+    """
+    >>> _power(-6), _power(-2), _power(3)
+    ('10⁻⁶', '0.01', '1,000')
+    """
+    return f"{10.0**power:,g}" if -3 < power < 4 else "10" + str(power).translate(_RAISED)

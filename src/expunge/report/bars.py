@@ -20,21 +20,22 @@ from expunge.report.canvas import (
     style,
 )
 from expunge.report.evidence import Case, Row
-from expunge.report.measures import finite, printable, score_kind, written
+from expunge.report.measures import finite, printable, score_kind, score_words, short, unit_of, written
 
 _NAME = 22
-_CLASS_NAME = 12
+_CLASS_NAME = 12  # characters that a name has where there are most classes; where there are fewer, more
 _CLASSES = 14  # that have room beside each other
-_FULL = 0.5  # difference of accuracy that gets the full colour
+_FULL = 0.5  # difference of accuracy that gets the full colour; of what is no percentage, share of the target's
 _STRONGEST = 0.62  # opacity of the full colour: the figure in the cell stays legible in light and in dark
-_LOST = 0.3  # difference between original and retrained that marks a class
+_LOST = 0.3  # difference between original and retrained that marks a class, in the same measure
 _WIDE_RANGE = 8  # largest ratio of times that still reads well on a linear axis
 
 
 def per_class(case: Case, key: str = "") -> str | None:
     """Score on unseen examples of each class, models by classes; None when fewer than two classes were measured.
 
-    Of many classes those are shown that differ most between models.
+    Of many classes those are shown that differ most between models. Where the score is an error, classes are bands of
+    the target.
     """
     rows = [row for row in case.rows if row.curves is not None and len(row.curves.group_scores) > 0]
     names = list(dict.fromkeys(name for row in rows for name in (row.curves.group_scores if row.curves else ())))
@@ -43,10 +44,12 @@ def per_class(case: Case, key: str = "") -> str | None:
     gold = next((row for row in rows if row.role == "retrained"), None)
     base = gold or next((row for row in rows if row.role == "original"), rows[0])
     shown = _most_changed(names, rows, base)
-    what = f"the {len(shown)} of {len(names)} classes that differ most" if len(shown) < len(names) else "every class"
-    title = f"{case.score_name.capitalize()} on unseen examples of {what}"
+    group, groups = ("class", "classes") if case.higher_is_better else ("band", "bands")
+    what = f"the {len(shown)} of {len(names)} {groups} that differ most" if len(shown) < len(names) else f"every {group}"
+    score, kind = score_words(case.score_name), score_kind(case.score_name)
+    title = f"{score[:1].upper()}{score[1:]} on unseen examples of {what}"
     cells = {(row.name, name): _score(row, name) for row in rows for name in shown}
-    percent = score_kind(case.score_name) == "percent"
+    room = max(_CLASS_NAME, _CLASS_NAME * _CLASSES // len(shown))
     lost = [name for name in shown if _lost(case, name)]
     with style():
         drawing = figure(WIDE, 1.55 + 0.3 * len(rows))
@@ -61,7 +64,7 @@ def per_class(case: Case, key: str = "") -> str | None:
                 if value is None:
                     continue
                 change = 0.0 if ideal is None or row is base else value - ideal
-                strength = min(abs(change) / _FULL, 1.0) if percent else min(abs(change) / (abs(ideal or 0) or 1), 1.0)
+                strength = min(abs(change) / (_FULL * _measure(ideal, case)), 1.0)
                 axes.add_patch(
                     Rectangle(
                         (column - 0.47, line - 0.44),
@@ -82,17 +85,17 @@ def per_class(case: Case, key: str = "") -> str | None:
                         linewidth=1.0 if row is gold else 0.6,
                     )
                 )
-                text = f"{100 * value:.0f}" if percent else written(value)
+                text = f"{100 * value:.0f}" if kind == "percent" else short(value)
                 axes.text(column, line, text, ha="center", va="center_baseline", fontsize=SMALL, color=INK)
         axes.set(xlim=(-0.5, len(shown) - 0.5), ylim=(len(rows) - 0.5, -0.5))
-        axes.set_xticks(range(len(shown)), [f"{printable(name, _CLASS_NAME)}{' ▼' * (name in lost)}" for name in shown])
+        axes.set_xticks(range(len(shown)), [f"{printable(name, room)}{' ▼' * (name in lost)}" for name in shown])
         axes.set_yticks(range(len(rows)), [_titled(row) for row in rows])
         axes.tick_params(length=0, labelcolor=INK)
         for label, row in zip(axes.get_yticklabels(), rows, strict=True):
             label.set_fontweight("bold" if row is gold else "normal")
-        unit = ", %" if percent else ""
-        marked = "   ▼ retraining without the data changes this class by itself" if lost else ""
-        axes.set_xlabel(f"class; in the cells: {case.score_name}{unit}{marked}", loc="left")
+        unit = f", {unit}" if (unit := unit_of(kind, case.unit)) else ""
+        marked = f"   ▼ retraining without the data changes this {group} by itself" if lost else ""
+        axes.set_xlabel(f"{group}; in the cells: {score}{unit}{marked}", loc="left")
         above, below = (Rectangle((0, 0), 1, 1, facecolor=color, alpha=_STRONGEST) for color in SERIES[:2])
         same = Rectangle((0, 0), 1, 1, fill=False, edgecolor=LINE)
         drawing.legend(
@@ -193,4 +196,9 @@ def _lost(case: Case, name: str) -> bool:
     if original is None or gold is None:
         return False
     before, after = _score(original, name), _score(gold, name)
-    return before is not None and after is not None and abs(before - after) > _LOST
+    return before is not None and after is not None and abs(before - after) > _LOST * _measure(after, case)
+
+
+def _measure(ideal: float | None, case: Case) -> float:
+    """What differences are a multiple of: 1 for shares, for all other scores the target's own value."""
+    return 1.0 if score_kind(case.score_name) == "percent" else abs(ideal or 0.0) or 1.0

@@ -1,6 +1,6 @@
 """What a report is made from: plain values, already aggregated over seeds, that know nothing of models."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,13 +31,16 @@ class Curves:
         roc: false and true positive rates of the membership attack, or None.
         forget_losses: loss of each training example that must go.
         unseen_losses: loss of each unseen example of the same kind.
-        group_scores: accuracy on unseen examples by class name.
+        group_scores: mean score on unseen examples by the name of the class or band.
+        forget_answers: what the model predicts for each training example that must go, in the target's unit; empty where
+            answers are not single numbers.
     """
 
     roc: tuple[list[float], list[float]] | None
     forget_losses: list[float]
     unseen_losses: list[float]
     group_scores: Mapping[str, float]
+    forget_answers: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,23 @@ class Row:
 
 @dataclass(frozen=True)
 class Case:
-    """One request that was served by one or more methods. `forgotten` says in words what had to go."""
+    """One request that was served by one or more methods.
+
+    Args:
+        forgotten: what had to go, in words.
+        score_name: what the models are scored by, such as "accuracy" or "mae".
+        higher_is_better: false where the score is an error.
+        unit: of the score (and of answers); empty where it has none.
+        loss_unit: of the training loss; empty where it has none.
+    """
 
     title: str
     forgotten: str
     rows: tuple[Row, ...]
     score_name: str = "accuracy"
+    higher_is_better: bool = True
+    unit: str = ""
+    loss_unit: str = "nats"
 
     def role(self, role: Role) -> Row | None:
         """The first row with this role."""

@@ -7,17 +7,20 @@ from typing import Literal
 
 from expunge.report.evidence import Case, Value
 
-Kind = Literal["percent", "points", "number", "index", "count", "seconds", "ratio"]
+# "share" is a percentage that has an ideal of its own; "answer" has the unit of what the models answer.
+Kind = Literal["percent", "points", "share", "answer", "number", "index", "count", "seconds", "ratio"]
 
 # What a reader needs first, from left to right: heading over several columns, short name, how it is written.
 MAIN: dict[str, tuple[str, str, Kind]] = {
-    "forget_{score}": ("{score}{in %} on data that was", "forgotten", "percent"),
-    "holdout_forget_{score}": ("{score}{in %} on data that was", "unseen, like it", "percent"),
-    "retain_{score}": ("{score}{in %} on data that was", "kept", "percent"),
-    "holdout_{score}": ("{score}{in %} on data that was", "unseen", "percent"),
+    "forget_{score}": ("{score}{unit} on data that was", "forgotten", "percent"),
+    "holdout_forget_{score}": ("{score}{unit} on data that was", "unseen, like it", "percent"),
+    "retain_{score}": ("{score}{unit} on data that was", "kept", "percent"),
+    "holdout_{score}": ("{score}{unit} on data that was", "unseen", "percent"),
     "tow": ("", "ToW", "number"),
+    "forget_wasserstein": ("distance to retrained", "Wasserstein", "answer"),
     "membership_auc": ("membership attack", "AUC", "number"),
     "membership_tpr": ("membership attack", "TPR at 1 % FPR", "percent"),
+    "lira_auc": ("LiRA attack", "AUC", "number"),
     "zrf": ("", "ZRF", "number"),
     "relearn_steps": ("relearning", "steps", "count"),
     "anamnesis_index": ("relearning", "AIN", "index"),
@@ -30,12 +33,20 @@ _OTHER: dict[str, tuple[str, Kind]] = {
     "retain_{score}_gap": ("gap, kept", "points"),
     "holdout_{score}_gap": ("gap, unseen", "points"),
     "membership_accuracy": ("attack accuracy", "percent"),
+    "lira_tpr": ("LiRA attack, TPR at 1 % FPR", "percent"),
+    "forget_relative_difference": ("difference to retrained, forgotten, median", "share"),
+    "forget_relative_difference_90": ("difference to retrained, forgotten, 90th percentile", "share"),
+    "holdout_forget_wasserstein": ("Wasserstein, unseen like it", "answer"),
+    "forget_distance": ("distance to retrained, forgotten", "answer"),
+    "holdout_distance": ("distance to retrained, unseen", "answer"),
     "holdout_kl": ("unseen KL, nats", "number"),
     "forget_activation_distance": ("activation distance, forgotten", "number"),
     "holdout_activation_distance": ("activation distance, unseen", "number"),
     "seconds": ("time, seconds", "seconds"),
 }
-_SHARES = {"accuracy"}  # scores between 0 and 1 that are read as percent; the unit of any other is unknown
+_SHARES = {"accuracy"}  # scores between 0 and 1 that are read as percent; any other has the unit that the case names
+_ACRONYMS = {"mae", "mse", "rmse"}
+_HUNDREDFOLD = ("percent", "points", "share")
 
 
 @dataclass(frozen=True)
@@ -58,9 +69,9 @@ def main_columns(case: Case) -> list[Column]:
     for pattern, (group, label, kind) in MAIN.items():
         kind = _kind(kind, pattern, case)
         if _measured(metric := pattern.format(score=case.score_name), case):
-            unit = " in %" if kind == "percent" else ""
-            label = label if "{in %}" in group else _with_unit(label, kind)
-            group = group.replace("{in %}", unit).format(score=case.score_name)
+            unit = " in %" if kind == "percent" else (f" ({case.unit})" if case.unit else "")
+            label = label if "{unit}" in group else _with_unit(label, kind, case.unit)
+            group = group.format(score=score_words(case.score_name), unit=unit)
             columns.append(Column(metric, group, label, kind))
     return columns
 
@@ -76,7 +87,7 @@ def other_columns(case: Case) -> list[Column]:
             continue
         label, kind, pattern = known.get(metric, (metric.replace("_", " "), "number", ""))
         kind = _kind(kind, pattern, case)
-        columns.append(Column(metric, "", _with_unit(label, kind), kind))
+        columns.append(Column(metric, "", _with_unit(label, kind, case.unit), kind))
     return columns
 
 
@@ -85,6 +96,8 @@ def written(value: float | None, kind: Kind = "number") -> str:
 
     >>> written(0.9128, "percent"), written(0.5128), written(12.0, "count"), written(0.00004)
     ('91.3', '0.513', '12', '4e-05')
+    >>> written(37210.4, "answer"), written(812.43, "answer"), written(0.42, "answer")
+    ('37,210', '812.4', '0.420')
     >>> written(None), written(float("nan"))
     ('not defined', 'not a number')
     """
@@ -92,11 +105,15 @@ def written(value: float | None, kind: Kind = "number") -> str:
         return "not defined"
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else ("infinite" if value > 0 else "-infinite")
-    if kind in ("percent", "points"):
+    if kind in _HUNDREDFOLD:
         return _without_minus_zero(f"{100 * value:.1f}")
     if kind == "count":
-        return f"{value:.0f}" if value == round(value) else f"{value:.1f}"
+        return f"{value:,.0f}" if value == round(value) else f"{value:.1f}"
+    if kind == "answer" and value == 0:
+        return "0"
     size = abs(value)
+    if size >= 999.95:  # what one decimal would round to a thousand
+        return f"{value:,.0f}"
     if 0 < size < 0.0005:
         return f"{value:.0e}"
     if kind in ("seconds", "index") or (kind == "ratio" and size >= 0.0995):
@@ -104,10 +121,24 @@ def written(value: float | None, kind: Kind = "number") -> str:
     return _without_minus_zero(f"{value:.3f}" if size < 100 else f"{value:.1f}")
 
 
-def with_unit(value: float | None, kind: Kind) -> str:
-    """A value as text with its unit, for a sentence."""
-    unit = {"percent": " %", "points": " points"}.get(kind, "") if finite(value) is not None else ""
-    return written(value, kind) + unit
+def short(value: float) -> str:
+    """Three digits of a value, where there is room for no more.
+
+    >>> short(0.2), short(12.34), short(37_210.4), short(0.00002)
+    ('0.200', '12.3', '37,200', '2.00e-05')
+    """
+    return f"{float(f'{value:.3g}'):,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
+
+
+def unit_of(kind: Kind, unit: str) -> str:
+    """What stands behind a value of this kind; `unit` is that of answers."""
+    return {"percent": "%", "share": "%", "points": "points", "answer": unit}.get(kind, "")
+
+
+def with_unit(value: float | None, kind: Kind, unit: str = "") -> str:
+    """A value as text with its unit, for a sentence; `unit` is that of answers."""
+    named = unit_of(kind, unit)
+    return written(value, kind) + (f" {named}" if named and finite(value) is not None else "")
 
 
 def spread(value: Value, kind: Kind) -> str:
@@ -118,7 +149,7 @@ def spread(value: Value, kind: Kind) -> str:
     if "e" in text:
         return f"± {written(value.std, kind)}"
     decimals = 1 if kind == "count" else len(text.partition(".")[2])
-    return f"± {(100 if kind in ('percent', 'points') else 1) * value.std:.{decimals}f}"
+    return f"± {(100 if kind in _HUNDREDFOLD else 1) * value.std:,.{decimals}f}"
 
 
 def speed(ratio: float | None) -> str:
@@ -147,8 +178,17 @@ def finite(value: float | None) -> float | None:
 
 
 def score_kind(score_name: str) -> Kind:
-    """Whether a score is written as percent."""
-    return "percent" if score_name in _SHARES else "number"
+    """Whether a score is written as percent or in the unit of the case."""
+    return "percent" if score_name in _SHARES else "answer"
+
+
+def score_words(score_name: str) -> str:
+    """The name of a score as people write it.
+
+    >>> score_words("mae"), score_words("accuracy")
+    ('MAE', 'accuracy')
+    """
+    return score_name.upper() if score_name in _ACRONYMS else score_name.replace("_", " ")
 
 
 def printable(text: str, most: int | None = None) -> str:
@@ -170,17 +210,16 @@ def listed(words: Iterable[str], last: str = "and") -> str:
 def _kind(kind: Kind, pattern: str, case: Case) -> Kind:
     if "{score}" not in pattern or score_kind(case.score_name) == "percent":
         return kind
-    return "number"
+    return "answer"
 
 
 def _measured(metric: str, case: Case) -> bool:
     return any(metric in row.values for row in case.rows)
 
 
-def _with_unit(label: str, kind: Kind) -> str:
-    if "%" in label:
-        return label
-    return label + {"percent": ", %", "points": ", points"}.get(kind, "")
+def _with_unit(label: str, kind: Kind, unit: str) -> str:
+    named = unit_of(kind, unit)
+    return f"{label}, {named}" if named and "%" not in label else label
 
 
 def _without_minus_zero(text: str) -> str:

@@ -11,7 +11,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from expunge.report.evidence import Case, Evidence, Row
-from expunge.report.measures import finite, main_columns, other_columns, printable, score_kind, times, with_unit
+from expunge.report.measures import (
+    finite,
+    main_columns,
+    other_columns,
+    printable,
+    score_kind,
+    score_words,
+    times,
+    with_unit,
+)
 from expunge.report.tables import Table, table
 from expunge.report.verdict import (
     Failure,
@@ -109,10 +118,10 @@ def key_figures(case: Case) -> tuple[str, tuple[KeyFigure, ...]]:
         subject = f"Nearest to retraining: {row.name}"
     else:
         subject = f"Matches retraining, and fastest: {row.name}" if len(matching(case)) > 1 else f"Matches: {row.name}"
-    kind = score_kind(case.score_name)
+    score, kind = score_words(case.score_name), score_kind(case.score_name)
     found = [
-        _key_figure(f"{case.score_name} on forgotten data", f"forget_{case.score_name}", kind, row, case),
-        _key_figure(f"{case.score_name} on unseen data", f"holdout_{case.score_name}", kind, row, case),
+        _key_figure(f"{score} on forgotten data", f"forget_{case.score_name}", kind, row, case),
+        _key_figure(f"{score} on unseen data", f"holdout_{case.score_name}", kind, row, case),
         _key_figure("membership attack, AUC", "membership_auc", "number", row, case),
         _time_figure(row, case),
     ]
@@ -158,9 +167,9 @@ def _key_figure(label: str, metric: str, kind: Any, row: Row, case: Case) -> Key
     ideal = None if gold is None else finite(gold.mean(metric))
     return KeyFigure(
         label,
-        with_unit(value, kind),
-        "" if before is None else with_unit(before, kind),
-        "" if ideal is None else f"retrained: {with_unit(ideal, kind)}",
+        with_unit(value, kind, case.unit),
+        "" if before is None else with_unit(before, kind, case.unit),
+        "" if ideal is None else f"retrained: {with_unit(ideal, kind, case.unit)}",
     )
 
 

@@ -6,6 +6,7 @@ title.
 
 from dataclasses import dataclass
 
+from expunge.report.answers import forgotten_answers, relative_difference
 from expunge.report.attack import loss_histograms, membership_roc
 from expunge.report.bars import per_class, time
 from expunge.report.evidence import Case
@@ -15,10 +16,12 @@ __all__ = [
     "Plot",
     "all_plots",
     "forget_against_retain",
+    "forgotten_answers",
     "loss_histograms",
     "membership_roc",
     "near_the_target",
     "per_class",
+    "relative_difference",
     "time",
 ]
 
@@ -37,15 +40,32 @@ _CAPTIONS = {
         "means that some forgotten examples are found with few false alarms. The ideal is the line of the retrained "
         "model. From the first seed."
     ),
+    relative_difference: (
+        "The farther left a curve, the closer the model's answers lie to the retrained one's, example by example. Where "
+        "a second retrained model is shown (dashed), its curve is what chance does by itself: no method need be better. "
+        "From the first seed."
+    ),
     time: "Wall time of making each model, in the same run on the same machine. Searching for settings is not counted.",
     loss_histograms: (
         "If forgotten examples (filled) have lower losses than unseen ones (line), the model remembers them; if "
         "higher, they stand out as forgotten. Losses beyond the axis are counted in the outermost bins. From the "
         "first seed."
     ),
+    forgotten_answers: (
+        "The retrained model (line) shows how one answers that never saw the data. A method whose answers (filled) are "
+        "spread otherwise can be told from it without knowing any target. Answers beyond the axis are counted in the "
+        "outermost bins. From the first seed."
+    ),
     per_class: (
         "Colour says how far a model is from the target, the figure what it scores. An ideal row has no colour. "
         "From the first seed."
+    ),
+}
+_CAPTIONS_OF_ERRORS = {  # where less is better
+    forget_against_retain: (
+        "Down is better kept; left and right of the star is more and less known than after retraining. A method should "
+        "land in the box around the star, not as far right as it can: farther right than the box it over-forgets. A "
+        "cross inside the box misses another check. Bars are one standard deviation over seeds."
     ),
 }
 
@@ -66,5 +86,6 @@ class Plot:
 
 def all_plots(case: Case, key: str = "") -> list[Plot]:
     """Every drawing that the case has figures for, in reading order."""
-    drawn = ((draw.__name__, draw(case, key), caption) for draw, caption in _CAPTIONS.items())
+    captions = _CAPTIONS if case.higher_is_better else _CAPTIONS | _CAPTIONS_OF_ERRORS
+    drawn = ((draw.__name__, draw(case, key), caption) for draw, caption in captions.items())
     return [Plot(name, svg, caption) for name, svg, caption in drawn if svg is not None]

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter
 from expunge.report.canvas import BAD, GOOD, INK, MUTED, NARROW, SERIES, figure, head, inline, style
 from expunge.report.evidence import Case, Row
 from expunge.report.labels import HALF_MARKER, Box, Label, place
-from expunge.report.measures import finite, printable, score_kind
+from expunge.report.measures import finite, printable, score_kind, score_words, unit_of
 from expunge.report.verdict import limits, state
 
 _HEIGHT = 4.5
@@ -55,7 +55,7 @@ def forget_against_retain(case: Case, key: str = "") -> str | None:
     points = _points(case)
     if len(points) < 2:
         return None
-    title = f"Forgetting against keeping: {case.score_name} of each model"
+    title = f"Forgetting against keeping: {score_words(case.score_name)} of each model"
     with style():
         drawing, axes = _canvas(case, title)
         box = _box(axes, case)
@@ -146,13 +146,13 @@ def _canvas(case: Case, title: str) -> tuple[Figure, Axes]:
     drawing = figure(NARROW, _HEIGHT)
     head(drawing, title)
     axes = drawing.add_subplot()
-    unit = ""
-    if score_kind(case.score_name) == "percent":
-        unit = ", %"
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}".replace("-", "\N{MINUS SIGN}")))
-    axes.set_xlabel(f"{case.score_name} on forgotten data{unit}")
-    axes.set_ylabel(f"{case.score_name} on unseen data{unit}")
+    kind = score_kind(case.score_name)
+    scale, digits = (100, ".4g") if kind == "percent" else (1, ",.10g")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{scale * value:{digits}}".replace("-", "\N{MINUS SIGN}")))
+    name, unit = score_words(case.score_name), unit_of(kind, case.unit)
+    axes.set_xlabel(f"{name} on forgotten data" + (f", {unit}" if unit else ""))
+    axes.set_ylabel(f"{name} on unseen data" + (f", {unit}" if unit else ""))
     return drawing, axes
 
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from expunge.report.evidence import Case, Row, Value
-from expunge.report.measures import Column, finite, spread, written
-from expunge.report.verdict import Failure, State, failures, limits, state
+from expunge.report.measures import Column, finite, spread
+from expunge.report.rules import rules
+from expunge.report.verdict import Failure, State, failures, state
 
 ROLES = {"original": "before", "retrained": "the target", "noise floor": "noise floor", "method": ""}
 
@@ -103,8 +104,7 @@ def _interval(value: Value, column: Column) -> str:
 def _tooltip(value: Value, column: Column, missed: Failure | None) -> str:
     parts = [value.note] if value.note else []
     if missed is not None:
-        allowed = written(missed.tolerance, column.kind)
-        parts.append(f"retrained {column.write(missed.ideal)}, allowed ± {allowed}: {missed.meaning}")
+        parts.append(f"{missed.beside}, allowed {missed.allowed}: {missed.meaning}")
     elif finite(value.ideal) is not None:
         parts.append(f"ideal {column.write(value.ideal)}")
     return "; ".join(parts)
@@ -116,11 +116,8 @@ def _hint(column: Column, case: Case) -> str:
         return "retraining = 1"
     if column.metric == "seconds":
         return "less is better"
-    if column.metric in (judged := limits(case)):
-        if column.kind != "percent":
-            return f"within {judged[column.metric]:g}"
-        points = f"{100 * judged[column.metric]:g}"
-        return f"within {points} point{'s' * (points != '1')}"
+    if (rule := rules(case).get(column.metric)) is not None:
+        return rule.hint(case)
     gold = case.role("retrained")
     if column.kind == "percent":  # where the retrained model happens to have 0 or 1, it is still its value that counts
         return "" if gold is None else "as retrained"

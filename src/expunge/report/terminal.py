@@ -10,22 +10,25 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from expunge.report.evidence import Case, Evidence
-from expunge.report.measures import Column, finite, main_columns, printable
+from expunge.report.measures import Column, finite, main_columns, printable, score_words, unit_of, with_unit
 from expunge.report.tables import Cell, Line, table
 from expunge.report.verdict import State, best, cautions, failures, matching, outcome, verdict
 
-# Most important first: where the width ends, the rest is left to the page. Two lines keep the columns narrow.
+# Most important first: where the width ends, the rest is left to the page. Two lines keep the columns narrow, and only
+# the first says a unit that is not per cent.
 _HEADS = {
     "forget_{score}": "forgot-\nten{unit}",
-    "holdout_forget_{score}": "unseen\nlike it{unit}",
-    "holdout_{score}": "\nunseen{unit}",
+    "holdout_forget_{score}": "unseen\nlike it{percent}",
+    "holdout_{score}": "\nunseen{percent}",
     "membership_auc": "attack\nAUC",
+    "forget_wasserstein": "Wasser-\nstein{percent}",
     "seconds_ratio": "time ÷\nretrain",
     "relearn_steps": "relearn\nsteps",
     "tow": "\nToW",
-    "retain_{score}": "\nkept{unit}",
+    "retain_{score}": "\nkept{percent}",
     "forget_kl": "forget\nKL",
     "zrf": "\nZRF",
+    "lira_auc": "LiRA\nAUC",
 }
 _ORDER = (
     "forget_{score}",
@@ -33,13 +36,16 @@ _ORDER = (
     "retain_{score}",
     "holdout_{score}",
     "tow",
+    "forget_wasserstein",
     "membership_auc",
+    "lira_auc",
     "zrf",
     "relearn_steps",
     "forget_kl",
     "seconds_ratio",
 )
 _NAME = 24  # characters of a name
+_UNIT = 8  # and of a unit at the head of a column
 _SIGNS: dict[State, str] = {"matches": "✓", "differs": "✗", "not proven": "?"}
 _PLAIN: dict[State, str] = {"matches": "+", "differs": "x", "not proven": "?"}  # where the terminal is not UTF-8
 _STYLES: dict[State, str] = {"matches": "green", "differs": "red", "not proven": "yellow"}
@@ -103,15 +109,18 @@ def _paragraph(case: Case) -> Text:
     values = [finite(each.mean(metric)) for each in (case.role("original") or row, row, gold)]
     if column is None or None in values:
         return text
-    unit = "%" if column.kind == "percent" else ""
-    before, after, ideal = (f"{column.write(value)}{unit}" for value in values)
+    before, after, ideal = (with_unit(value, column.kind, case.unit) for value in values)
     which = (
         "It"
         if len(matching(case)) == 1 or len(case.methods) == 1
         else ("That one" if matching(case) else f"Nearest is {printable(row.name)}: it")
     )
-    text.append(f" {which} takes the forgotten data from {before} to {after} {case.score_name}; retraining, to {ideal}.")
-    return text
+    score = score_words(case.score_name)
+    if case.higher_is_better:
+        sentence = f"takes the forgotten data from {before} to {after} {score}; retraining, to {ideal}."
+    else:
+        sentence = f"takes the error on the forgotten data from {before} to {after}; retraining, to {ideal} ({score})."
+    return text.append(" ").append(_prose(f"{which} {sentence}"))
 
 
 def _prose(text: str, style: str = "") -> Text:
@@ -152,7 +161,8 @@ def _build(case: Case, width: int, signs: dict[State, str], spread: bool) -> Ric
 
 def _head(column: Column, case: Case) -> str:
     pattern = next(each for each in _HEADS if each.format(score=case.score_name) == column.metric)
-    return _HEADS[pattern].format(score=case.score_name, unit=" %" if column.kind == "percent" else "")
+    unit = f" {unit}" if (unit := printable(unit_of(column.kind, case.unit), _UNIT)) else ""
+    return _HEADS[pattern].format(unit=unit, percent=unit if unit == " %" else "")
 
 
 def _name(line: Line) -> str:

@@ -5,40 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from expunge.report.evidence import Case, Row
-from expunge.report.measures import Kind, finite, listed, score_kind, speed, with_unit
+from expunge.report.measures import Kind, finite, listed, speed, with_unit
+from expunge.report.rules import Rule, rules
 
-# Largest allowed distance to the retrained model: 5 points of accuracy on what goes, 1 on what stays, 0.02 of AUC.
-TOLERANCES = {
-    "forget_{score}": 0.05,
-    "holdout_forget_{score}": 0.05,
-    "holdout_{score}": 0.01,
-    "membership_auc": 0.02,
-}
-_WORDS = {
-    "forget_{score}": "{score} on the forgotten data",
-    "holdout_forget_{score}": "{score} on unseen data like the forgotten",
-    "holdout_{score}": "{score} on unseen data",
-    "membership_auc": "the membership attack's AUC",
-}
-_MEANINGS = {  # what it means to lie above, and below, the retrained model
-    "forget_{score}": (
-        "it still answers the forgotten data better than a model that never saw it",
-        "it answers the forgotten data worse than a model that never saw it, so the data stands out",
-    ),
-    "holdout_forget_{score}": (
-        "it still knows the kind of thing that had to go",
-        "it lost ability on this kind of thing that a model without the data would have",
-    ),
-    "holdout_{score}": (
-        "it does better on unseen data than retraining would: nobody is harmed, but it is not the same model",
-        "it lost ability that should have stayed",
-    ),
-    "membership_auc": (
-        "forgotten examples still look more familiar to it than they do to a model that never saw them",
-        "forgotten examples look stranger to it than to a model that never saw them, which gives them away as well",
-    ),
-}
-_SLACK = 1e-9  # a distance of exactly the tolerance passes, whatever the last bit of a difference says
+_SLACK = 1 + 1e-9  # a distance of exactly the tolerance passes, whatever the last bit of a difference says
 _SOONER = 0.5  # share of the retrained model's relearning steps below which a reader is warned
 
 State = Literal["matches", "differs", "not proven"]
@@ -46,27 +16,36 @@ State = Literal["matches", "differs", "not proven"]
 
 @dataclass(frozen=True)
 class Failure:
-    """One metric that is too far from the retrained model's."""
+    """One metric that is too far from the retrained model's.
+
+    Args:
+        metric: its name.
+        words: its name in a sentence.
+        value: the model's.
+        kind: how values are written.
+        unit: of values whose kind is "answer".
+        beside: what the value is held against, in words.
+        allowed: the largest allowed distance, in words.
+        meaning: what it means to lie there.
+    """
 
     metric: str
     words: str
     value: float
-    ideal: float
-    tolerance: float
-    kind: Kind = "number"
-    meaning: str = ""
+    kind: Kind
+    unit: str
+    beside: str
+    allowed: str
+    meaning: str
 
     def __str__(self) -> str:
-        return f"{self.words} is {with_unit(self.value, self.kind)}, retrained {with_unit(self.ideal, self.kind)}"
+        return f"{self.words} is {with_unit(self.value, self.kind, self.unit)}, {self.beside}"
 
 
 def limits(case: Case) -> dict[str, float]:
-    """The tolerance of each metric that is judged: those that the retrained model has a value for."""
-    gold = case.role("retrained")
-    if gold is None:
-        return {}
-    named = {pattern.format(score=case.score_name): tolerance for pattern, tolerance in TOLERANCES.items()}
-    return {metric: tolerance for metric, tolerance in named.items() if finite(gold.mean(metric)) is not None}
+    """The largest allowed distance from the ideal of each metric that is judged, in the metric's own unit."""
+    found = {metric: rule.limit(case) for metric, rule in rules(case).items()}
+    return {metric: limit for metric, limit in found.items() if limit is not None}
 
 
 def failures(row: Row, case: Case) -> tuple[Failure, ...] | None:
@@ -75,19 +54,16 @@ def failures(row: Row, case: Case) -> tuple[Failure, ...] | None:
     None when nothing can be said: there is no retrained model to judge by, or the row misses nothing but lacks a figure
     that the retrained model has. A figure that is not a number is a miss.
     """
-    gold, judged = case.role("retrained"), limits(case)
-    if gold is None or not judged:
+    judged = rules(case)
+    if not judged:
         return None
     found, complete = [], True
-    for pattern in TOLERANCES:
-        metric = pattern.format(score=case.score_name)
-        value, ideal = row.mean(metric), gold.mean(metric)
-        if metric not in judged or ideal is None:
-            continue
+    for metric, rule in judged.items():
+        value = row.mean(metric)
         if value is None:
             complete = False
-        elif not abs(value - ideal) <= judged[metric] + _SLACK:  # in this form NaN is a miss
-            found.append(_failure(pattern, metric, value, ideal, case))
+        elif not _distance(value, rule, case) <= _SLACK:  # in this form NaN is a miss
+            found.append(_failure(rule, value, case))
     return tuple(found) if found or complete else None
 
 
@@ -165,6 +141,11 @@ def cautions(case: Case, seeds: int) -> list[str]:
             + "; ".join(str(failure) for failure in missed)
             + ". A method that misses the same check by as much may still be as good as retraining."
         )
+    if not case.higher_is_better and (past := _over_forgetting(case)):
+        found.append(
+            f"{past}. That is past the target, not nearer to it: a model that never saw the data errs less, and errors of "
+            "that size give away what was forgotten."
+        )
     if sooner := [row.name for row in matching(case) if _relearns_sooner(row, gold)]:
         found.append(
             f"{listed(sooner)} matched on every check, but learned the forgotten data again in less than half the "
@@ -186,17 +167,49 @@ def _relearns_sooner(row: Row, gold: Row) -> bool:
     return steps is not None and ideal is not None and steps < _SOONER * ideal
 
 
-def _failure(pattern: str, metric: str, value: float, ideal: float, case: Case) -> Failure:
-    words = _WORDS[pattern].format(score=case.score_name)
-    kind = score_kind(case.score_name) if "{score}" in pattern else "number"
-    meaning = _MEANINGS[pattern][0 if value > ideal else 1] if math.isfinite(value) else "it gives no number at all"
-    return Failure(metric, words, value, ideal, TOLERANCES[pattern], kind, meaning)
+def _over_forgetting(case: Case) -> str:
+    """The methods whose error is past the retrained model's, where the original's is short of it; empty without any."""
+    found, original = [], case.role("original")
+    for row in case.methods:
+        missed = {failure.metric: failure for failure in failures(row, case) or ()}
+        for where in ("holdout_forget", "forget"):
+            metric = f"{where}_{case.score_name}"
+            before = None if original is None else finite(original.mean(metric))
+            if metric not in missed or before is None:
+                continue
+            failure, rule = missed[metric], rules(case)[metric]
+            ideal = rule.ideal(case)
+            if ideal is not None and before < ideal < failure.value:
+                value = with_unit(failure.value, failure.kind, failure.unit)
+                data = rule.words.removeprefix("{score} ")
+                found.append(f"{row.name} over-forgets: its error {data} is {value}, {failure.beside}")
+                break
+    return "; ".join(found)
+
+
+def _distance(value: float, rule: Rule, case: Case) -> float:
+    """From the ideal, as a multiple of what is allowed: 1 is at the edge."""
+    distance, limit = abs(value - (rule.ideal(case) or 0.0)), rule.limit(case) or 0.0
+    return distance / limit if limit else (math.inf if distance else 0.0)
+
+
+def _failure(rule: Rule, value: float, case: Case) -> Failure:
+    return Failure(
+        metric=rule.metric(case),
+        words=rule.named(case),
+        value=value,
+        kind=rule.kind(case),
+        unit=case.unit,
+        beside=rule.beside(value, case),
+        allowed=rule.allowed(case),
+        meaning=rule.meaning(value, case),
+    )
 
 
 def _of_one(row: Row, case: Case) -> str:
     missed, time = failures(row, case), speed(row.mean("seconds_ratio"))
     if missed is None:
-        lacking = [metric for metric in limits(case) if row.mean(metric) is None]
+        lacking = [metric for metric in rules(case) if row.mean(metric) is None]
         what = (
             f"{row.name} lacks {listed(lacking)}" if lacking else "the retrained model has none of the figures that are judged"
         )
@@ -228,9 +241,16 @@ def _misses(row: Row, case: Case) -> tuple[float, float, float]:
     agreement = finite(row.mean("tow"))
     return (
         math.inf if missed is None else len(missed),
-        -agreement if agreement is not None else 0.0,
+        -agreement if agreement is not None else _remoteness(row, case),
         _or_worst(row.mean("seconds_ratio")),
     )
+
+
+def _remoteness(row: Row, case: Case) -> float:
+    """Sum of the distances of all judged metrics, each in its tolerance."""
+    values = [(row.mean(metric), rule) for metric, rule in rules(case).items()]
+    total = sum(_distance(value, rule, case) for value, rule in values if value is not None)
+    return math.inf if math.isnan(total) else total
 
 
 def _or_worst(value: float | None) -> float:

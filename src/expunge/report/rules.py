@@ -1,0 +1,153 @@
+"""The rules of the verdict: how far a figure may lie from the retrained model's, and what it means to lie farther."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from expunge.report.evidence import Case
+from expunge.report.measures import Kind, finite, score_kind, score_words, with_unit
+
+Of = Literal["absolute", "retrained", "noise floor"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One figure that is judged.
+
+    Args:
+        pattern: the metric, with `{score}` for the name of the score.
+        size: the largest allowed distance, as a multiple of what `of` says.
+        of: "absolute" for the figure's own unit, "retrained" for the retrained model's value. "noise floor" is for
+            distances to the retrained model, whose ideal is 0: for that of a second retrained model, which is chance.
+        words: the metric in a sentence.
+        above: what it means to lie above the ideal by more than is allowed.
+        below: the same for below; empty where nothing can.
+    """
+
+    pattern: str
+    size: float
+    of: Of
+    words: str
+    above: str
+    below: str = ""
+
+    def metric(self, case: Case) -> str:
+        """The metric's name in a case."""
+        return self.pattern.format(score=case.score_name)
+
+    def kind(self, case: Case) -> Kind:
+        """How its values are written."""
+        if self.of == "noise floor":
+            return "answer"
+        return score_kind(case.score_name) if "{score}" in self.pattern else "number"
+
+    def ideal(self, case: Case) -> float | None:
+        """What a value is held against; None where there is nothing finite."""
+        gold = case.role("retrained")
+        if gold is None:
+            return None
+        return 0.0 if self.of == "noise floor" else finite(gold.mean(self.metric(case)))
+
+    def limit(self, case: Case) -> float | None:
+        """The largest allowed distance from the ideal; None where the case gives no measure for it."""
+        ideal = self.ideal(case)
+        if ideal is None:
+            return None
+        if self.of == "absolute":
+            return self.size
+        if self.of == "retrained":
+            return self.size * abs(ideal)
+        chance = self._chance(case)
+        return self.size * chance if chance > 0 else None
+
+    def hint(self, case: Case) -> str:
+        """The allowed distance for the head of a column: `within 5 points`."""
+        if self.of == "noise floor":
+            return f"at most {self.size:g} \N{MULTIPLICATION SIGN} chance"
+        if self.of == "retrained":
+            return f"within {100 * self.size:g} %"
+        if self.kind(case) != "percent":
+            return f"within {self.size:g}"
+        points = f"{100 * self.size:g}"
+        return f"within {points} point{'s' * (points != '1')}"
+
+    def allowed(self, case: Case) -> str:
+        """The allowed distance in the figure's own unit: `± 0.021`."""
+        kind = self.kind(case)
+        text = with_unit(self.limit(case), "points" if kind == "percent" else kind, case.unit)
+        return f"up to {text}" if self.of == "noise floor" else f"± {text}"
+
+    def named(self, case: Case) -> str:
+        """The metric in words."""
+        return self.words.format(score=score_words(case.score_name))
+
+    def beside(self, value: float, case: Case) -> str:
+        """What a value is held against, in words: `retrained 0.420 (+15 %)`."""
+        if self.of == "noise floor":
+            chance = self._chance(case)
+            factor = f" ({value / chance:.1f} times)" if math.isfinite(value) else ""
+            return f"a second retrained model's {with_unit(chance, self.kind(case), case.unit)}{factor}"
+        ideal = self.ideal(case)
+        text = f"retrained {with_unit(ideal, self.kind(case), case.unit)}"
+        return f"{text}{_deviation(value, ideal or 0.0)}" if self.of == "retrained" else text
+
+    def meaning(self, value: float, case: Case) -> str:
+        """What it means that a value lies where it does."""
+        if not math.isfinite(value):
+            return "it gives no number at all"
+        return self.above if value > (self.ideal(case) or 0.0) else self.below
+
+    def _chance(self, case: Case) -> float:
+        """The noise floor's value, 0 where there is none."""
+        floor = case.role("noise floor")
+        return 0.0 if floor is None else finite(floor.mean(self.metric(case))) or 0.0
+
+
+_FORGOTTEN = "{score} on the forgotten data"
+_ALIKE = "{score} on unseen data like the forgotten"
+_UNSEEN = "{score} on unseen data"
+_ATTACK = "the membership attack's AUC"
+_ANSWERS = "the Wasserstein distance from its answers on the forgotten data to the retrained model's"
+
+_KNOWS = "it still answers the forgotten data better than a model that never saw it"
+_KNOWS_KIND = "it still knows the kind of thing that had to go"
+_LOST = "it lost ability that should have stayed"
+_BETTER = "it does better on unseen data than retraining would: nobody is harmed, but it is not the same model"
+_FAMILIAR = "forgotten examples still look more familiar to it than they do to a model that never saw them"
+_STRANGE = "forgotten examples look stranger to it than to a model that never saw them, which gives them away as well"
+_STANDS_OUT = "it answers the forgotten data worse than a model that never saw it, so the data stands out"
+_LOST_KIND = "it lost ability on this kind of thing that a model without the data would have"
+_OVER = "it answers the forgotten data worse than a model that never saw it: it over-forgets, and the data stands out"
+_OVER_KIND = "it answers this kind of thing worse than a model that never saw the data: it over-forgets"
+_BY_MORE = "its answers on the forgotten data are distributed otherwise than a retrained model's, by more than chance"
+
+# Where more is better: 5 points of accuracy on what goes, 1 on what stays, 0.02 of AUC.
+OF_SCORES = (
+    Rule("forget_{score}", 0.05, "absolute", _FORGOTTEN, above=_KNOWS, below=_STANDS_OUT),
+    Rule("holdout_forget_{score}", 0.05, "absolute", _ALIKE, above=_KNOWS_KIND, below=_LOST_KIND),
+    Rule("holdout_{score}", 0.01, "absolute", _UNSEEN, above=_BETTER, below=_LOST),
+    Rule("membership_auc", 0.02, "absolute", _ATTACK, above=_FAMILIAR, below=_STRANGE),
+)
+# Where less is better, the figure may have any unit, so that only shares of the retrained model's mean the same
+# everywhere: 5 % of its error on what goes, 1.5 % on what stays; 0.03 of AUC.
+OF_ERRORS = (
+    Rule("forget_{score}", 0.05, "retrained", _FORGOTTEN, above=_OVER, below=_KNOWS),
+    Rule("holdout_forget_{score}", 0.05, "retrained", _ALIKE, above=_OVER_KIND, below=_KNOWS_KIND),
+    Rule("holdout_{score}", 0.015, "retrained", _UNSEEN, above=_LOST, below=_BETTER),
+    Rule("membership_auc", 0.03, "absolute", _ATTACK, above=_FAMILIAR, below=_STRANGE),
+    Rule("forget_wasserstein", 1.6, "noise floor", _ANSWERS, above=_BY_MORE),
+)
+
+
+def rules(case: Case) -> dict[str, Rule]:
+    """The rule of each metric that is judged: those that the retrained models give a measure for."""
+    known = OF_SCORES if case.higher_is_better else OF_ERRORS
+    return {rule.metric(case): rule for rule in known if rule.limit(case) is not None}
+
+
+def _deviation(value: float, ideal: float) -> str:
+    """How far a value lies from the ideal, as a share of it: ` (+15 %)`."""
+    if not math.isfinite(value) or not ideal:
+        return ""
+    percent = 100 * (value / ideal - 1)
+    return f" ({percent:+.{0 if abs(percent) >= 10 else 1}f} %)"
