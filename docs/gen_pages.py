@@ -12,6 +12,7 @@ import mkdocs_gen_files
 
 from expunge.audits import AUDITS
 from expunge.methods import METHODS
+from expunge.models import MODELS
 from expunge.registry import Registered
 from expunge.tasks import Task
 
@@ -22,7 +23,7 @@ API = {
     "forget and audit": ("expunge.forget", "expunge.studies.Result", "expunge.audit", "expunge.audits.Figure"),
     "Split": ("expunge.Split", "expunge.split.Batches", "expunge.split.paired", "expunge.data.split_by"),
     "Engine": ("expunge.Engine", "expunge.optimizers.Optimizer"),
-    "Tasks": ("expunge.tasks.ClassificationTask", "expunge.tasks.Task"),
+    "Tasks": ("expunge.tasks.ClassificationTask", "expunge.tasks.RegressionTask", "expunge.tasks.Task"),
     "Methods and audits": (
         "expunge.methods.Method",
         "expunge.audits.Audit",
@@ -30,8 +31,15 @@ API = {
         "expunge.audits.References",
     ),
     "Requests": ("expunge.requests",),
-    "Data": ("expunge.data.load", "expunge.data.Source", "expunge.data.Records", "expunge.data.available"),
-    "Models": ("expunge.models.build", "expunge.models.MLP", "expunge.models.SmallCNN", "expunge.models.ResNet18"),
+    "Data": (
+        "expunge.data.load",
+        "expunge.data.read_schema",
+        "expunge.data.Source",
+        "expunge.data.Target",
+        "expunge.data.Records",
+        "expunge.data.available",
+    ),
+    "Models": ("expunge.models.build", *(f"expunge.models.{model.__name__}" for model in MODELS.values())),
     "Errors": ("expunge.errors",),
 }
 

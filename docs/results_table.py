@@ -5,13 +5,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-COLUMNS = {
+# heading, factor, decimals; None: as many decimals as three digits need
+COLUMNS: dict[str, tuple[str, float, int | None]] = {
     "forget_accuracy": ("forgotten, %", 100, 1),
     "holdout_forget_accuracy": ("unseen like it, %", 100, 1),
     "holdout_accuracy": ("unseen, %", 100, 1),
+    "forget_mae": ("MAE forgotten", 1, None),
+    "holdout_forget_mae": ("MAE unseen like it", 1, None),
+    "holdout_mae": ("MAE unseen", 1, None),
+    "forget_wasserstein": ("Wasserstein", 1, None),
     "membership_auc": ("attack AUC", 1, 3),
+    "lira_auc": ("LiRA AUC", 1, 3),
     "tow": ("ToW", 1, 3),
     "relearn_steps": ("relearn steps", 1, 0),
+    "anamnesis_index": ("AIN", 1, 2),
     "seconds_ratio": ("time / retraining", 1, 2),
 }
 
@@ -42,8 +49,10 @@ def cell(row: dict[str, Any] | None, metric: str) -> str:
     if row is None or row["mean"] is None:
         return "-"
     _, scale, digits = COLUMNS[metric]
-    spread = f" ± {row['std'] * scale:.{digits}f}" if row["n"] > 1 else ""
-    return f"{row['mean'] * scale:.{digits}f}{spread}"
+    if digits is None:
+        digits = 3 if abs(row["mean"]) < 10 else 0
+    spread = f" ± {row['std'] * scale:,.{digits}f}" if row["n"] > 1 else ""
+    return f"{row['mean'] * scale:,.{digits}f}{spread}"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ import yaml
 from rich.console import Console
 
 from expunge.cli.guard import GuardedGroup
+from expunge.errors import BadSetting
 
 app = typer.Typer(
     cls=GuardedGroup,
@@ -40,8 +42,8 @@ def run(
 
 @app.command(epilog="Example: expunge forget --data mnist --model small-cnn --class 3 --method neggrad-plus --out runs/three")
 def forget(
-    data: Annotated[str, typer.Option(help="digits, mnist, fashion-mnist, cifar10, a folder, or package.module:function.")],
-    model: Annotated[str, typer.Option(help="mlp, small-cnn, resnet18, or package.module:factory.")],
+    data: Annotated[str, typer.Option(help="A name (digits, mnist, ...), a table, a folder, or package.module:function.")],
+    model: Annotated[str, typer.Option(help="mlp, small-cnn, resnet18, ..., or package.module:factory.")],
     weights: Annotated[Path | None, typer.Option(help="Trained weights (safetensors); without them it trains first.")] = None,
     class_: Annotated[list[str] | None, typer.Option("--class", help="Class to forget, by name or number; repeatable.")] = None,
     rows: Annotated[str | None, typer.Option(help="Training rows to forget: 3,17,204.")] = None,
@@ -49,7 +51,9 @@ def forget(
     column: Annotated[str | None, typer.Option(help="Column of --columns that says whose a row is.")] = None,
     values_in: Annotated[Path | None, typer.Option(help="File with the values of --column to forget.")] = None,
     fraction: Annotated[float | None, typer.Option(help="Share of the training rows to forget, drawn by the seed.")] = None,
+    where: Annotated[str | None, typer.Option(help="Rows to forget by a comparison: 'price <= 100000'.")] = None,
     columns: Annotated[Path | None, typer.Option(help="CSV file with a header and a line for each training row.")] = None,
+    target: Annotated[str | None, typer.Option(help="Column of a table to predict.")] = None,
     method: Annotated[list[str] | None, typer.Option(help="Method, see `expunge methods`; repeatable.")] = None,
     epochs: Annotated[int, typer.Option(help="Epochs of the recipe of original and retrained model.")] = 15,
     train: Annotated[int | None, typer.Option(help="Use only the first so many training rows.")] = None,
@@ -68,11 +72,12 @@ def forget(
         "rows_in": rows_in and str(rows_in),
         "column": column,
         "values_in": values_in and str(values_in),
+        "where": where,
         "fraction": fraction,
     }
     job = {
         "seed": seed,
-        "data": _given(name=data, train=train, columns=columns and str(columns)),
+        "data": _given(name=data, target=target, train=train, columns=columns and str(columns)),
         "model": _given(name=model, weights=weights and str(weights)),
         "training": {"epochs": epochs},
         "request": _given(**request),
@@ -117,6 +122,17 @@ def audit(
     print_figures(figures, as_json)
 
 
+@app.command(epilog="Example: expunge schema homes.csv --target price")
+def schema(
+    table: Annotated[Path, typer.Argument(help="A table: .csv or .tsv.", show_default=False)],
+    target: Annotated[str | None, typer.Option(help="Column to predict.")] = None,
+) -> None:
+    """Show how the columns of a table would be used: kinds, gaps, ranges."""
+    from expunge.data import read_schema
+
+    typer.echo(str(read_schema(table, target)))
+
+
 @app.command()
 def methods(name: Annotated[str | None, typer.Argument(help="Show this one whole.")] = None, as_json: AsJson = False) -> None:
     """List the unlearning methods, or explain one."""
@@ -137,12 +153,14 @@ def tasks(as_json: AsJson = False) -> None:
 
 @app.command(epilog="Example: expunge study classification --budget quick --seeds 2 --json study.json --out runs/study")
 def study(
-    name: Annotated[str, typer.Argument(help="Which study; there is: classification.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="Which study: classification or regression.", show_default=False)],
     seeds: Annotated[int, typer.Option(help="Seeds to average over.")] = 1,
     budget: Annotated[
         Literal["quick", "full"], typer.Option(help="quick: minutes on two cores; full: all the data.")
     ] = "quick",
     data: Annotated[str | None, typer.Option(help="A name or a path; the study's own data when not given.")] = None,
+    target: Annotated[str | None, typer.Option(help="regression, a table: the column to predict.")] = None,
+    forget: Annotated[str | None, typer.Option(help="regression: what must go, 'COLUMN <= VALUE'.")] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report, and for resuming.")] = None,
     device: Annotated[Literal["cpu", "cuda", "auto"], typer.Option(help="Where to train.")] = "cpu",
@@ -153,7 +171,7 @@ def study(
     from expunge.studies import STUDIES
     from expunge.studies.study import write_study
 
-    chosen = find(STUDIES, name, "study")()
+    chosen = _study(find(STUDIES, name, "study"), _given(target=target, forget=forget))
     errors = Console(stderr=True)
     say = (lambda line: errors.print(line, style="dim")) if errors.is_terminal else (lambda line: None)
     studied = chosen.run(seeds, budget, data, out, device, say)
@@ -178,6 +196,13 @@ def _serve(job: Any, out: Path, overwrite: bool, as_json: bool) -> None:
         return
     typer.echo(f"Report: {out / 'report.html'}\nModel:  {out / 'model.safetensors'}\n")
     print_summary(evidence, Console())
+
+
+def _study(kind: Any, options: dict[str, Any]) -> Any:
+    known = {field.name for field in fields(kind)}
+    if unknown := [option for option in options if option not in known]:
+        raise BadSetting(f"study {kind.name} has no option --{unknown[0]}")
+    return kind(**options)
 
 
 def _speaks() -> bool:

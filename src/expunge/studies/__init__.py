@@ -3,8 +3,9 @@
 from expunge.registry import by_name
 from expunge.studies.api import Result, audit, forget
 from expunge.studies.classification import ClassificationStudy
+from expunge.studies.regression import RegressionStudy
 from expunge.studies.study import Study
 
-STUDIES = by_name((ClassificationStudy,))
+STUDIES = by_name((ClassificationStudy, RegressionStudy))
 
 __all__ = ["STUDIES", "Result", "Study", "audit", "forget"]

@@ -8,6 +8,7 @@ CIFAR-10.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -52,6 +53,7 @@ METHODS: tuple[Method, ...] = (
 ROWS = {"quick": (6_000, 5_000), "full": (None, None)}  # of the training and of the holdout set
 
 
+@dataclass(frozen=True)
 class ClassificationStudy(Study):
     """See the module."""
 

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from expunge.audits import AUDITS, Audit, Figure, Membership, References, Subject
+from expunge.audits.prediction_distance import predictions
 from expunge.engine import Engine
 from expunge.methods import Method, Retrain
 from expunge.report.evidence import Case, Curves, Role, Row, Value
 from expunge.split import Split, stream_digest
 from expunge.storage import weights_hash
-from expunge.tasks import ClassificationTask, Task
+from expunge.tasks import RegressionTask, Task
 
 ORIGINAL, RETRAINED, SECOND = "original", "retrained", "retrained-2"
 
@@ -69,7 +71,7 @@ def compare(
         result, seconds = (made or {}).get(name) or engine.make(name, build, model, key)
         subjects[name] = Subject(name, result, task, split, engine, seconds)
     retrained = tuple(subject for name, subject in subjects.items() if name.startswith(RETRAINED) and name not in methods)
-    references = References(subjects[ORIGINAL], retrained)
+    references = References(subjects[ORIGINAL], retrained, None if retrain is None else retrain.train)
     figures = examine(subjects.values(), references, default_audits(task) if audits is None else audits)
     return Comparison(subjects, figures)
 
@@ -92,8 +94,8 @@ def to_case(comparisons: Sequence[Comparison], title: str, forgotten: str) -> Ca
         metrics = first.figures[name]
         values = {metric: _aggregate([each.figures[name][metric] for each in comparisons]) for metric in metrics}
         rows.append(Row(name, _role(name), values, curves_of(subject)))
-    score_name = next(iter(first.subjects.values())).task.score_name
-    return Case(title, forgotten, tuple(rows), score_name)
+    task = next(iter(first.subjects.values())).task
+    return Case(title, forgotten, tuple(rows), task.score_name, task.higher_is_better, task.unit, task.loss_unit)
 
 
 def _role(name: str) -> Role:
@@ -128,19 +130,25 @@ def curves_of(subject: Subject) -> Curves:
         forget_losses=subject.losses("forget").tolist(),
         unseen_losses=subject.losses(unseen).tolist(),
         group_scores=group_scores(subject),
+        forget_answers=_answers(subject),
     )
 
 
+def _answers(subject: Subject) -> list[float]:
+    """Predictions on the forget set, of several numbers their mean; none where answers are no numbers."""
+    if not isinstance(subject.task, RegressionTask):
+        return []
+    return predictions(subject, "forget").mean(1).tolist()
+
+
 def group_scores(subject: Subject) -> dict[str, float]:
-    """Mean score on unseen examples by group, named by class where the task has classes."""
-    found: dict[str, float] = {}
+    """Mean score on unseen examples by group: class or band."""
+    found: dict[int, list[Tensor]] = {}
     for part in ("holdout", "holdout_forget"):
         scores, groups = subject.scores(part), subject.groups(part)
         for group in sorted(set(groups.tolist())):
-            task = subject.task
-            name = task.class_names[group] if isinstance(task, ClassificationTask) else str(group)
-            found[name] = scores[groups == group].mean().item()
-    return found
+            found.setdefault(group, []).append(scores[groups == group])
+    return {subject.task.group_name(group): torch.cat(found[group]).mean().item() for group in sorted(found)}
 
 
 def trained(task: Task[Any], batches: Any, recipe: Retrain, engine: Engine) -> tuple[nn.Module, float]:

@@ -3,7 +3,7 @@
 data: {name: mnist, train: 6000}
 model: {name: small-cnn}                       # or {name: "my_package.my_module:make_model", weights: model.safetensors}
 training: {epochs: 15, optimizer: {learning_rate: 0.002}}
-request: {class: 3}                            # or rows, rows_in, column with values or values_in, fraction
+request: {class: 3}                            # or rows, rows_in, column with values or values_in, where, fraction
 methods: [scrub, {method: ssd, alpha: 3}]
 """
 
@@ -21,7 +21,7 @@ from expunge.data import read_values
 from expunge.errors import BadSetting, ExpungeError
 from expunge.methods import METHODS, Method, Retrain
 from expunge.registry import find
-from expunge.requests import ForgetClass, ForgetFraction, ForgetRows, ForgetWhere, Request
+from expunge.requests import ForgetClass, ForgetFraction, ForgetRows, ForgetWhere, Request, parse_comparison
 from expunge.studies.locate import line_of
 
 Location = tuple[str | int, ...]
@@ -44,6 +44,8 @@ class DataSettings(_Settings):
     size: int = Field(32, ge=1)
     grayscale: bool = False
     columns: Path | None = None
+    target: str | None = None
+    holdout_share: float | None = Field(None, gt=0, lt=1)
 
 
 class ModelSettings(_Settings):
@@ -52,6 +54,15 @@ class ModelSettings(_Settings):
     name: str
     arguments: dict[str, Any] = {}
     weights: Path | None = None
+
+
+class TaskSettings(_Settings):
+    """How answers are judged where targets are real numbers; see `RegressionTask`."""
+
+    loss: Literal["l1", "l2", "huber", "pinball"] = "l1"
+    delta: float = Field(1.0, gt=0)
+    quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)
+    distance: Literal["squared", "huber"] = "squared"
 
 
 class EngineSettings(_Settings):
@@ -70,6 +81,7 @@ class _Fields(_Settings):
     seed: int = 0
     data: DataSettings
     model: ModelSettings
+    task: TaskSettings | None = None
     batch_size: int = Field(64, ge=1)
     validation: float = Field(0.2, ge=0, lt=1)
     training: dict[str, Any] = {}
@@ -86,6 +98,7 @@ class Job:
 
     Args:
         title: for the report's head.
+        task: how real-numbered targets are judged; None for the defaults, and for classes.
         validation: share of the holdout set that methods may look at; it is kept out of all audits.
         training: the recipe of the original and of the retrained models.
         methods: by row name.
@@ -98,6 +111,7 @@ class Job:
     seed: int
     data: DataSettings
     model: ModelSettings
+    task: TaskSettings | None
     batch_size: int
     validation: float
     training: Retrain
@@ -152,7 +166,7 @@ def _checked(content: dict[str, Any], text: str) -> Job:
     training = _read(Retrain, fields.training, ("training",))
     methods = {}
     for index, entry in enumerate(fields.methods):
-        name, method = _method(entry, ("methods", index))
+        name, method = _method(entry, ("methods", index), training)
         if name in methods:
             raise _At(("methods", index), f"a second method is called '{name}'; give it another label")
         methods[name] = method
@@ -164,6 +178,7 @@ def _checked(content: dict[str, Any], text: str) -> Job:
         seed=fields.seed,
         data=fields.data,
         model=fields.model,
+        task=fields.task,
         batch_size=fields.batch_size,
         validation=fields.validation,
         training=training,
@@ -198,7 +213,7 @@ def _names(kind: Any, inside: Sequence[int | str] = ()) -> list[str]:
     return list(kind.model_fields) if hasattr(kind, "model_fields") else [field.name for field in dataclass_fields(kind)]
 
 
-def _method(entry: Any, location: Location) -> tuple[str, Method]:
+def _method(entry: Any, location: Location, training: Retrain) -> tuple[str, Method]:
     settings: Any = {"method": entry} if isinstance(entry, str) else entry
     if not isinstance(settings, dict) or not isinstance(settings.get("method"), str):
         raise _At(location, "a method is a name, or a mapping like {method: scrub, epochs: 5}")
@@ -206,7 +221,9 @@ def _method(entry: Any, location: Location) -> tuple[str, Method]:
         kind = find(METHODS, settings["method"], "method")
     except ExpungeError as error:
         raise _At(location, str(error)) from error
-    fields = {key: value for key, value in settings.items() if key not in ("method", "label")}
+    fields = {key: value for key, value in settings.items() if key not in ("method", "label", "like_training")}
+    if settings.get("like_training", False):
+        fields = _like_training(kind, training, location) | fields
     name = settings.get("label", settings["method"])
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w .+-]*", name):
         raise _At(location, f"a label is letters, digits, spaces and . + - _, beginning with a letter or digit, not {name!r}")
@@ -215,7 +232,18 @@ def _method(entry: Any, location: Location) -> tuple[str, Method]:
     return name, _read(kind, fields, location)
 
 
-_REQUESTS = "{class: 3}, {rows: [1, 5]}, {rows_in: rows.txt}, {column: user_id, values: [a]}, {fraction: 0.05}"
+def _like_training(kind: Any, training: Retrain, location: Location) -> dict[str, Any]:
+    """The fields that fit the recipe of the original, for methods that know how."""
+    if not hasattr(kind, "from_recipe"):
+        able = [name for name, method in METHODS.items() if hasattr(method, "from_recipe")]
+        raise _At(location, f"like_training is for {', '.join(able)}; {kind.name} has settings of its own")
+    made = kind.from_recipe(training)
+    return {field.name: getattr(made, field.name) for field in dataclass_fields(made)}
+
+
+_REQUESTS = (
+    "{class: 3}, {rows: [1, 5]}, {rows_in: rows.txt}, {column: user_id, values: [a]}, {where: 'price <= 1e5'}, {fraction: 0.05}"
+)
 
 
 def _request(fields: dict[str, Any]) -> Request:
@@ -226,7 +254,9 @@ def _request(fields: dict[str, Any]) -> Request:
 
 
 def request_from(fields: Mapping[str, Any]) -> Request:
-    """The request that a mapping spells out: class, rows, rows_in, column with values or values_in, or fraction with seed.
+    """The request that a mapping spells out: class, rows, rows_in, column with values or values_in, where, or fraction.
+
+    With `kind: true` an equality under `where` says what kind of thing a row is, so that unseen rows are told apart by it too.
 
     Raises:
         BadSetting: when the fields do not make exactly one request.
@@ -244,6 +274,8 @@ def request_from(fields: Mapping[str, Any]) -> Request:
     if keys == {"column", "values_in"}:
         column = _text(fields, "column")
         return ForgetWhere(column, tuple(read_values(_text(fields, "values_in"), column)))
+    if "where" in keys and keys <= {"where", "kind"}:
+        return parse_comparison(_text(fields, "where"), kind=fields.get("kind", False) is True)
     if "fraction" in keys and keys <= {"fraction", "seed"}:
         fraction, seed = fields["fraction"], fields.get("seed", 0)
         if isinstance(fraction, bool) or not isinstance(fraction, (int, float)):

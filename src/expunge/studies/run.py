@@ -17,10 +17,11 @@ from expunge.report.evidence import Evidence
 from expunge.split import Batches, Split
 from expunge.storage import load_weights, write_text, write_weights
 from expunge.studies.comparison import Comparison, compare, to_case, trained
-from expunge.studies.job import Job
+from expunge.studies.job import Job, TaskSettings
 from expunge.studies.machine import fitting_threads
 from expunge.studies.run_folder import evidence_of, write_results
-from expunge.tasks import ClassificationTask, Task
+from expunge.tasks import ClassificationTask, RegressionTask, Task
+from expunge.tasks.regression import band_edges
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,39 @@ def prepare(job: Job) -> Setup:
         train=data.train,
         holdout=data.holdout,
         columns=data.columns,
+        target=data.target,
+        holdout_share=data.holdout_share,
     )
+    task = regression_task(source, job) if source.target is not None else classification_task(source, job)
+    classes = tuple(source.classes or classes_of(source.train))
+    split = split_by(job.request, source.train, source.holdout, job.batch_size, classes=classes, validation=job.validation)
+    original = None if job.model.weights is None else load_weights(task.new_model(), job.model.weights).eval()
+    return Setup(source, task, split, original)
+
+
+def classification_task(source: Source, job: Job) -> ClassificationTask:
+    """The task of a source with classes."""
+    if job.task is not None:
+        raise BadSetting(f"task: the targets of {source.name} are classes; its settings are for targets that are real numbers")
     names = source.classes or classes_of(source.train)
     if len(names) < 2:
         raise BadSetting(f"{source.name} has {len(names)} classes; classification needs at least 2")
-    factory = models.build(job.model.name, source, **job.model.arguments)
-    task = ClassificationTask(factory, len(names), tuple(names))
-    split = split_by(job.request, source.train, source.holdout, job.batch_size, classes=tuple(names), validation=job.validation)
-    original = None if job.model.weights is None else load_weights(factory(), job.model.weights).eval()
-    return Setup(source, task, split, original)
+    return ClassificationTask(models.build(job.model.name, source, **job.model.arguments), len(names), tuple(names))
+
+
+def regression_task(source: Source, job: Job) -> RegressionTask:
+    """The task of a source whose targets are real numbers."""
+    settings = job.task or TaskSettings.model_validate({})
+    quantiles = len(settings.quantiles) if settings.loss == "pinball" else 1
+    return RegressionTask(
+        models.build(job.model.name, source, quantiles=quantiles, **job.model.arguments),
+        settings.loss,
+        delta=settings.delta,
+        quantiles=settings.quantiles,
+        distance=settings.distance,
+        target=source.target,
+        bands=band_edges(source.train),
+    )
 
 
 def run(job: Job, folder: str | Path, overwrite: bool = False, command: str = "") -> Evidence:

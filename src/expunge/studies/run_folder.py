@@ -44,7 +44,7 @@ def write_results(folder: Path, evidence: Evidence, model: nn.Module, engine: En
 
 
 def audit_json(evidence: Evidence) -> dict[str, Any]:
-    """The audit for machines: every figure of every model, with ideal, interval and note."""
+    """The audit for machines: every figure of every model, with ideal, interval and note, and its score on each class or band."""
     return {
         "title": evidence.title,
         "cases": [_case_json(case) for case in evidence.cases],
@@ -76,6 +76,7 @@ def _case_json(case: Case) -> dict[str, Any]:
                     }
                     for metric, value in row.values.items()
                 },
+                "groups": {} if row.curves is None else dict(row.curves.group_scores),
             }
         )
     return {"title": case.title, "forgotten": case.forgotten, "verdict": verdict(case), "rows": rows}

@@ -1,8 +1,9 @@
 """A study: one comparison over seeds and requests, ending in a table, a JSON file and a report."""
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -31,8 +32,9 @@ class Studied:
     json: dict[str, Any]
 
 
+@dataclass(frozen=True)
 class Study(Registered, ABC):
-    """One system's comparison. A subclass says which data, which requests and which methods."""
+    """One system's comparison. A subclass says which data, which requests and which methods; its fields are options."""
 
     default_data: ClassVar[str]
 
@@ -59,13 +61,14 @@ class Study(Registered, ABC):
             raise BadSetting(f"a study needs at least 1 seed, not {seeds}")
         plan = self.plan(data, budget)
         with fitting_threads(plan.network):
-            return self._run(plan, seeds, budget, folder, device, say)
+            return self._run(plan, seeds, budget, data, folder, device, say)
 
     def _run(
         self,
         plan: "Plan",
         seeds: int,
         budget: Budget,
+        data: str | None,
         folder: str | Path | None,
         device: Literal["cpu", "cuda", "auto"],
         say: Callable[[str], None],
@@ -79,7 +82,10 @@ class Study(Registered, ABC):
                 found.setdefault(title, []).append(comparison)
         cases = [to_case(comparisons, title, plan.forgotten[title]) for title, comparisons in found.items()]
         title = f"Study {self.name} on {plan.data}"
-        command = f"expunge study {self.name} --budget {budget} --seeds {seeds} --data {plan.data}"
+        given = {option.name: value for option in fields(self) if (value := getattr(self, option.name)) is not None}
+        words = ["expunge", "study", self.name, "--budget", budget, "--seeds", str(seeds)]
+        words += ["--data", data] if data is not None else []
+        command = shlex.join(words + [word for name, value in given.items() for word in (f"--{name}", value)])
         evidence = evidence_of(cases, title, plan.settings, engine, plan.notes, command, seeds)
         return Studied(evidence, self._json(evidence, plan, budget, seeds))
 

@@ -1,0 +1,110 @@
+"""Unlearning where targets are real numbers: a band of prices, random rows, and with the full budget sentences and forecasts.
+
+Data: California housing, the first 8,000 training rows (all in `full`), a multilayer perceptron, homes up to 100,000 USD; a
+tenth of 2,000 rows that a network has learned by heart. `full` adds STS-B (pairs of similarity below 2, a shared LSTM) and
+ETTh1 (every window that holds an hour of winter, TiDE with quantiles). Any table goes in their place: `expunge study
+regression --data FILE.csv --target COLUMN --forget "COLUMN <= VALUE"`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from expunge.audits import LiRA
+from expunge.data import DATASETS, Source, available, load
+from expunge.data.records import length
+from expunge.engine import Engine
+from expunge.errors import BadSetting
+from expunge.requests import Request, parse_comparison
+from expunge.studies.comparison import Comparison
+from expunge.studies.scenarios import ROWS_BY_HEART, Scenario, band, first_rows, forecast, pairs, records
+from expunge.studies.study import Budget, Plan, Study
+
+__all__ = ["RegressionStudy"]
+
+HOUSING_ROWS = {"quick": 8_000, "full": 20_640}
+SHADOWS = {"quick": 8, "full": 32}
+
+
+@dataclass(frozen=True)
+class RegressionStudy(Study):
+    """See the module.
+
+    Args:
+        target: the column of a table to predict.
+        forget: what must go of it: a comparison, such as "price <= 100000".
+    """
+
+    target: str | None = None
+    forget: str | None = None
+
+    default_data: ClassVar[str] = "california-housing"
+
+    def plan(self, data: str | None, budget: Budget) -> Plan:
+        scenarios = self._scenarios(data, budget)
+
+        def compare_all(engine: Engine, say: Callable[[str], None]) -> dict[str, Comparison]:
+            return {scenario.title: scenario.compare(engine, say) for scenario in scenarios}
+
+        names = list(dict.fromkeys(scenario.source.name for scenario in scenarios))
+        return Plan(
+            "+".join(names),
+            {scenario.title: scenario.forgotten() for scenario in scenarios},
+            {scenario.title: scenario.settings() for scenario in scenarios} | {"budget": budget},
+            list(dict.fromkeys(scenario.source.note for scenario in scenarios if scenario.source.note)),
+            scenarios[0].task.new_model(),
+            compare_all,
+        )
+
+    def _scenarios(self, data: str | None, budget: Budget) -> Sequence[Scenario]:
+        if data is None:
+            if self.target or self.forget:
+                raise BadSetting("study regression: --target and --forget are for a table that --data names")
+            return _embedded() if not available(self.default_data) else _published(budget)
+        if data == self.default_data and not (self.target or self.forget):
+            return _housing(budget)
+        if data in _OTHERS and not (self.target or self.forget):
+            return (_OTHERS[data](),)
+        if self.forget is None:
+            raise BadSetting(f'study regression: say what must go of {data}: --forget "COLUMN <= VALUE"')
+        source = load(data) if data in DATASETS else load(data, target=self.target)
+        if source.target is None:
+            raise BadSetting(f"{source.name} has classes, not real-numbered targets; see study classification")
+        return _table(source, parse_comparison(self.forget), budget)
+
+
+def _published(budget: Budget) -> Sequence[Scenario]:
+    others = [] if budget == "quick" else [name for name in ("stsb", "etth1") if available(name)]
+    return (*_housing(budget), *(_OTHERS[name]() for name in others))
+
+
+def _housing(budget: Budget) -> Sequence[Scenario]:
+    source = first_rows(load("california-housing"), HOUSING_ROWS[budget])
+    return _table(source, parse_comparison("median_house_value <= 100000"), budget, "homes up to 100,000 USD")
+
+
+def _stsb() -> Scenario:
+    return pairs("STS-B, similarity below 2", load("stsb"), parse_comparison("score < 2"))
+
+
+def _etth1() -> Scenario:
+    return forecast("ETTh1, winter", load("etth1"), parse_comparison("winter = yes", kind=True))
+
+
+_OTHERS = {"stsb": _stsb, "etth1": _etth1}
+
+
+def _embedded() -> Sequence[Scenario]:
+    source = load("diabetes")
+    note = "California housing was not found (EXPUNGE_DATA), so the embedded diabetes were used; figures on them mean less."
+    noted = replace(source, note=f"{note} {source.note}".strip())
+    return _table(noted, parse_comparison("progression <= 75"), "quick", "progression up to 75")
+
+
+def _table(source: Source, request: Request, budget: Budget, title: str = "") -> Sequence[Scenario]:
+    few, shadows = first_rows(source, ROWS_BY_HEART), SHADOWS[budget]
+    audits = (LiRA(shadows),) if budget == "full" else ()
+    return (
+        band(title or request.describe(), source, request, audits),
+        records(f"random 10 % of {length(few.train):,} rows", few, shadows),
+    )
