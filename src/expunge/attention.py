@@ -7,24 +7,27 @@ Reference: S. Zagoruyko, N. Komodakis. "Paying More Attention to Attention", ICL
 for unlearning by A. Tarun et al. "Deep Regression Unlearning", ICML 2023, arXiv 2210.08196.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.hooks import RemovableHandle
 
 from expunge.errors import BadSetting
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_LAYERS = (*_CONVOLUTIONS, nn.Linear, nn.LSTM, nn.GRU, nn.RNN)
+_RECURRENT = (nn.LSTM, nn.GRU, nn.RNN)
+_LAYERS = (*_CONVOLUTIONS, nn.Linear, *_RECURRENT)
 
 
 def attention_layers(model: nn.Module, names: Sequence[str] | None = None) -> tuple[str, ...]:
     """The layers to compare: those named, or all convolutions, dense and recurrent layers but the last dense one.
 
     Raises:
-        BadSetting: if there is no layer of that name.
+        BadSetting: if there is no layer of that name, or none at all to compare.
     """
     modules = dict(model.named_modules())
     if names is not None:
@@ -34,37 +37,53 @@ def attention_layers(model: nn.Module, names: Sequence[str] | None = None) -> tu
         return tuple(names)
     found = [name for name, module in modules.items() if isinstance(module, _LAYERS)]
     dense = [name for name in found if isinstance(modules[name], nn.Linear)]
-    return tuple(name for name in found if name not in dense[-1:])
+    if not (chosen := tuple(name for name in found if name not in dense[-1:])):
+        raise BadSetting("the model has no layer before its last one whose attention could be compared; use attention_weight 0")
+    return chosen
 
 
 @contextmanager
 def recorded(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Attention maps of each example in the named layers, shape (n, positions), filled in while `model` runs inside.
+    """Attention maps of each example in the named layers, shape (n, positions), of length 1: filled in when the block ends.
 
-    Taken by hooks, which are gone afterwards; the model is left as it was. Of a layer that runs more than once (an encoder that
-    two inputs share) the maps stand side by side.
+    Taken by hooks, which are gone afterwards; the model is left as it was. Where a layer runs more than once, or reads several
+    parts of an example as rows of their own (two sentences), the parts stand side by side in one map.
     """
-    inner = getattr(model, "module", model)  # the model inside a wrapper for several processes
-    modules, maps, hooks = dict(inner.named_modules()), dict[str, Tensor](), []
+    inner = model.module if isinstance(model, DistributedDataParallel) else model
+    modules, squares, examples = dict(inner.named_modules()), dict[str, Tensor](), list[int]()
+    hooks: list[RemovableHandle] = []
 
-    def recorder(name: str):  # type: ignore[no-untyped-def]
-        def record(module: nn.Module, _: object, output: object) -> None:
-            found = attention_map(module, output[0] if isinstance(output, tuple) else output)  # type: ignore[arg-type]
-            maps[name] = torch.cat([maps[name], found], 1) if name in maps else found
+    def count(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        examples.append(len(inputs[0]))
+
+    def recorder(name: str) -> Callable[[nn.Module, object, Tensor | tuple[Tensor, ...]], None]:
+        def record(module: nn.Module, _: object, output: Tensor | tuple[Tensor, ...]) -> None:
+            found = _squares(module, output[0] if isinstance(output, tuple) else output).reshape(examples[-1], -1)
+            squares[name] = torch.cat([squares[name], found], 1) if name in squares else found
 
         return record
 
-    for name in layers:
-        hooks.append(modules[name].register_forward_hook(recorder(name)))
     try:
-        yield maps
+        hooks.append(inner.register_forward_pre_hook(count))
+        for name in layers:
+            hooks.append(modules[name].register_forward_hook(recorder(name)))
+        yield squares
+        for name, value in squares.items():
+            squares[name] = F.normalize(value, dim=1)
     finally:
         for hook in hooks:
             hook.remove()
 
 
 def attention_map(module: nn.Module, output: Tensor) -> Tensor:
-    """The normalised map of a layer's output, shape (n, positions)."""
+    """The map of one output of a layer, of length 1: shape (rows, positions)."""
+    return F.normalize(_squares(module, output), dim=1)
+
+
+def _squares(module: nn.Module, output: Tensor) -> Tensor:
     squares = output.square()
-    squares = squares.mean(1) if isinstance(module, _CONVOLUTIONS) else squares
-    return F.normalize(squares.flatten(1), dim=1)
+    if isinstance(module, _CONVOLUTIONS):
+        squares = squares.mean(1)
+    elif isinstance(module, _RECURRENT) and not module.batch_first:
+        squares = squares.transpose(0, 1)
+    return squares.flatten(1)

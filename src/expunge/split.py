@@ -171,11 +171,11 @@ def paired(forget: Stream, retain: Stream, epoch_of: Literal["forget", "retain"]
 def in_proportion(forget: Stream, retain: Stream) -> Paired:
     """Pair two streams so that each step sees forget and retain examples in the proportion that they have in the training set.
 
-    One epoch is one pass over `retain`, and one over `forget` beside it, in batches that are as much smaller: it costs what an
-    epoch over the whole training set costs. Where one of the two is not a :class:`Batches`, batches stay as they are.
+    One epoch is one pass over `retain`, and at least one over `forget` beside it, in batches that are as much smaller: it costs
+    what an epoch over the whole training set costs. Where one of the two is not a :class:`Batches`, batches stay as they are.
     """
     if isinstance(forget, Batches) and isinstance(retain, Batches) and len(retain.indices):
-        forget = forget.with_batch_size(max(1, round(retain.batch_size * forget.examples / retain.examples)))
+        forget = forget.with_batch_size(max(1, -(-retain.batch_size * forget.examples // retain.examples)))
     return paired(forget, retain, "retain")
 
 

@@ -140,6 +140,12 @@ def test_over_forgetting_is_called_out(make):
         "gaussian-amnesiac over-forgets: its error on unseen data like the forgotten is 0.600, retrained 0.400 (+50 %). "
     )
     assert "finetune" not in said
+    farther = make.errors_row("bad-teacher", forget_mae=0.80, holdout_forget_mae=0.80)
+    (said,) = (each for each in cautions(make.errors_case(past, short, farther), seeds=2) if "over-forget" in each)
+    assert said.startswith(
+        "gaussian-amnesiac and bad-teacher over-forget: their errors on unseen data like the forgotten are "
+        "50 to 100 % above the retrained model's 0.400. "
+    )
     only_forgotten = make.errors_row("m", forget_mae=0.60)
     assert "m over-forgets: its error on the forgotten data is 0.600" in cautions(make.errors_case(only_forgotten), 2)[0]
 

@@ -111,7 +111,7 @@ def _targets(request: Request, dataset: Dataset[Any]) -> np.ndarray:
 def _reserved(holdout: Dataset[Any], share: float) -> np.ndarray:
     if not 0 <= share < 1:
         raise BadSetting(f"the share of the holdout for validation must be 0 or more and below 1, not {share}")
-    count = int(share * length(holdout))
+    count = round(share * length(holdout))
     if not count:
         return np.empty(0, dtype=np.int64)
     targets = targets_of(holdout)

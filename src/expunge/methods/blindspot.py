@@ -1,16 +1,16 @@
 """Blindspot: forget by imitating, on what goes, a network that has learned a little of what stays and nothing of what goes.
 
-    stage 1    B,  trained for a few epochs on the retained data alone; then frozen
+    stage 1    B, trained for a few epochs on the retained data alone; then frozen
     stage 2    min over M, from the trained weights, of
 
         L = (1 - c) * mean_{retain} loss(M(x), y) + c * mean_{forget} [ loss(M(x), B(x)) + lambda * sum_j ATT_j(x) ]
 
         ATT_j(x) = || a_j(M; x) - a_j(B; x) ||^2,       a_j the attention map of layer j, of length 1
 
-As published, B starts from random weights and c is the forget set's share of a batch. B is then the weak place: after a quarter
-of the training it answers worse than the retrained model, on what goes too, and M learns that. Here B starts from a blend of the
-trained and of fresh weights (see `shrink-perturb`), and with as many epochs its answers come nearer to the retrained model's.
-`warm_start=0` is the published method; only there has the teacher never been near the forget set.
+As published, B starts from random weights and c is the forget set's share of a batch. B is then the weak place: after a
+quarter of the training it answers worse than the retrained model, on what goes too, and M learns that. Here B starts from a
+blend of the trained and of fresh weights (see `shrink-perturb`), and with as many epochs its answers come nearer to the
+retrained model's. `warm_start=0` is the published method; only there has the teacher never been near the forget set.
 
 Two defects of the published code are mended. It averages the first axis of every layer's output, which leaves one number for
 each example of a dense layer: of length 1 it is constant, and the term has no gradient; here a dense layer has a map of its
@@ -49,17 +49,15 @@ class Blindspot(Method):
 
     Args:
         warm_start: share of the trained weights in the blend that the teacher starts from, between 0 and 1; 0 for random
-            weights: then the teacher has never been near the forget set, and needs about three times as many epochs.
+            weights: then the teacher has never been near the forget set, and is a worse one.
         teacher_epochs: passes of the teacher over the retained data. Too few, and its answers are no target to follow; as
-        many as
-            the recipe has is retraining.
+            many as the recipe has is retraining.
         teacher_optimizer: of the teacher.
         epochs: passes of the student over all data.
         optimizer: of the student, fresh.
         schedule: of both learning rates.
         forget_weight: c, between 0 and 1; None for the forget set's share of the training set, as published. Single records
-        have
-            been learned by heart and need more, such as 0.3, or their own errors come through.
+            have been learned by heart and need more, such as 0.3, or their own errors come through.
         attention_weight: lambda, >= 0; 0 leaves the term out.
         attention_layers: names of the layers to compare; all convolutions, dense and recurrent layers but the last dense one
             when None.

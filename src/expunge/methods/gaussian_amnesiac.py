@@ -21,7 +21,7 @@ from torch.utils.data import TensorDataset
 from expunge.engine import Engine
 from expunge.methods.method import Method
 from expunge.optimizers import Optimizer, Schedule
-from expunge.split import Batches, Pair, Split, Stream, forget_share, in_proportion, joined, one_epoch
+from expunge.split import Batches, Pair, Split, forget_share, in_proportion, joined, one_epoch
 from expunge.tasks import RegressionTask, Task
 
 
@@ -70,14 +70,12 @@ def with_gaussian_targets(
     """The forget set in memory, each example with targets drawn from a Gaussian that stay with it."""
     batches = list(one_epoch(split.forget, engine.generator("noise", "order")))
     inputs, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
-    known = [_targets(split.retain)] + ([targets] if statistics == "all" else [])
+    retained = [batch[1] for batch in one_epoch(split.retain, engine.generator("noise", "statistics"))]
+    targets = targets.float()
+    known = [each.float() for each in retained] + ([targets] if statistics == "all" else [])
     mean, deviation = torch.cat(known).mean(0), torch.cat(known).std(0)
     noise = torch.randn(targets.shape, generator=engine.generator("noise", "targets"))
     drawn = mean + deviation * noise.to(targets)
     if clip:
         drawn = drawn.clamp(task.target.scaled(task.target.lowest), task.target.scaled(task.target.highest))
     return Batches(TensorDataset(inputs, drawn), batch_size=max(len(batch[1]) for batch in batches))
-
-
-def _targets(stream: Stream) -> Tensor:
-    return torch.cat([batch[1] for batch in stream])

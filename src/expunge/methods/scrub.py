@@ -62,6 +62,8 @@ class SCRUB(Method):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.temperature > 0, f"temperature must be above 0, not {self.temperature}")
+        cap = self.distance_cap
+        self.require(cap is None or cap >= 0, f"distance_cap must be 0 or more, not {cap}")
         self.require(0 < self.retain_fraction <= 1, f"retain_fraction must lie in (0, 1], not {self.retain_fraction}")
 
     def unlearn(self, student: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:

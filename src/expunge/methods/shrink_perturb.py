@@ -70,9 +70,11 @@ class ShrinkPerturb(Method):
 
 
 def blended(trained: nn.Module, fresh: nn.Module, keep: float) -> nn.Module:
-    """A copy of `trained` whose parameters are `keep` of its own and the rest of `fresh`; buffers stay its own."""
+    """A copy of `trained` whose trainable parameters are `keep` of its own and the rest of `fresh`; all else stays its own."""
     blend = copy.deepcopy(trained)
     with torch.no_grad():
         for parameter, other in zip(blend.parameters(), fresh.parameters(), strict=True):
+            if not parameter.requires_grad:
+                continue  # nobody would train it again
             parameter.mul_(keep).add_(other, alpha=1 - keep)
     return blend

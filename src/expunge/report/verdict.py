@@ -1,6 +1,7 @@
 """The verdict on each method: where its result differs from a retrained model by more than is allowed."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -169,22 +170,30 @@ def _relearns_sooner(row: Row, gold: Row) -> bool:
 
 def _over_forgetting(case: Case) -> str:
     """The methods whose error is past the retrained model's, where the original's is short of it; empty without any."""
-    found, original = [], case.role("original")
+    found: dict[str, list[tuple[Row, Failure, float]]] = {}
+    original = case.role("original")
     for row in case.methods:
         missed = {failure.metric: failure for failure in failures(row, case) or ()}
         for where in ("holdout_forget", "forget"):
             metric = f"{where}_{case.score_name}"
             before = None if original is None else finite(original.mean(metric))
-            if metric not in missed or before is None:
-                continue
-            failure, rule = missed[metric], rules(case)[metric]
-            ideal = rule.ideal(case)
-            if ideal is not None and before < ideal < failure.value:
-                value = with_unit(failure.value, failure.kind, failure.unit)
-                data = rule.words.removeprefix("{score} ")
-                found.append(f"{row.name} over-forgets: its error {data} is {value}, {failure.beside}")
+            ideal = rules(case)[metric].ideal(case) if metric in missed else None
+            if before is not None and ideal is not None and before < ideal < missed[metric].value:
+                found.setdefault(metric, []).append((row, missed[metric], missed[metric].value / ideal - 1))
                 break
-    return "; ".join(found)
+    return "; ".join(_over_forgetting_of(metric, cases, case) for metric, cases in found.items())
+
+
+def _over_forgetting_of(metric: str, found: Sequence[tuple[Row, Failure, float]], case: Case) -> str:
+    data = rules(case)[metric].words.removeprefix("{score} ")
+    if len(found) == 1:
+        row, failure, _ = found[0]
+        value = with_unit(failure.value, failure.kind, failure.unit)
+        return f"{row.name} over-forgets: its error {data} is {value}, {failure.beside}"
+    least, most = (f"{100 * pick(excess for *_, excess in found):.0f}" for pick in (min, max))
+    ideal = with_unit(rules(case)[metric].ideal(case), found[0][1].kind, found[0][1].unit)
+    names = listed(row.name for row, *_ in found)
+    return f"{names} over-forget: their errors {data} are {least} to {most} % above the retrained model's {ideal}"
 
 
 def _distance(value: float, rule: Rule, case: Case) -> float:

@@ -30,6 +30,7 @@ from expunge.methods import (
     RandomLabels,
     Retrain,
     SalUn,
+    ShrinkPerturb,
 )
 from expunge.optimizers import Optimizer
 from expunge.requests import ForgetClass, ForgetFraction, Request
@@ -49,6 +50,7 @@ METHODS: tuple[Method, ...] = (
     SCRUB(),
     SSD(),
     SalUn(),
+    ShrinkPerturb.from_recipe(RECIPE),
 )
 ROWS = {"quick": (6_000, 5_000), "full": (None, None)}  # of the training and of the holdout set
 

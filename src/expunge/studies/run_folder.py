@@ -44,7 +44,7 @@ def write_results(folder: Path, evidence: Evidence, model: nn.Module, engine: En
 
 
 def audit_json(evidence: Evidence) -> dict[str, Any]:
-    """The audit for machines: every figure of every model, with ideal, interval and note, and its score on each class or band."""
+    """The audit for machines: every figure of every model with ideal, interval and note; its score on each class or band."""
     return {
         "title": evidence.title,
         "cases": [_case_json(case) for case in evidence.cases],

@@ -112,7 +112,9 @@ class Scenario:
 
 def table_task(source: Source) -> RegressionTask:
     """A multilayer perceptron under absolute errors."""
-    return RegressionTask(models.build("mlp", source, hidden=HIDDEN), "l1", target=source.target, bands=band_edges(source.train))
+    return RegressionTask(
+        models.build("mlp", source, hidden=HIDDEN), "l1", target=source.target, bands=band_edges(source.train)
+    )
 
 
 def band_methods(recipe: Retrain) -> dict[str, Method]:

@@ -76,7 +76,7 @@ class RegressionTask(Task[RegressionBatch]):
         levels = tuple(float(level) for level in quantiles)
         if not levels or any(not 0 < level < 1 for level in levels) or list(levels) != sorted(set(levels)):
             raise BadSetting(f"quantiles must rise between 0 and 1, not {levels}")
-        if list(bands) != sorted(set(bands)):
+        if list(bands) != sorted(set(bands)) or not all(map(math.isfinite, bands)):
             raise BadSetting(f"the edges of bands must rise, not {tuple(bands)}")
         self.factory, self.loss, self.delta, self.distance = factory, loss, delta, distance
         self.quantiles = levels if loss == "pinball" else ()
@@ -89,12 +89,12 @@ class RegressionTask(Task[RegressionBatch]):
     def outputs(self, model: nn.Module, batch: RegressionBatch) -> Tensor:
         """Predictions, shape (n, d); quantiles, shape (n, d, q), with "pinball"."""
         said = model(batch[0])
-        said = said.reshape(len(said), -1)  # an output of shape (n,) beside targets of (n, 1) would broadcast to (n, n)
+        said = _flat(said)  # an output of shape (n,) beside targets of (n, 1) would broadcast to (n, n)
         wanted = math.prod(batch[1].shape[1:]) * max(1, len(self.quantiles))
         if said.shape[1] != wanted:
             each = f" for {len(self.quantiles)} quantiles of each" if self.quantiles else ""
             raise BadSetting(f"the model gives {said.shape[1]} numbers for an example; its targets need {wanted}{each}")
-        return said.reshape(len(said), -1, len(self.quantiles)) if self.quantiles else said
+        return said.unflatten(1, (-1, len(self.quantiles))) if self.quantiles else said
 
     def features(self, model: nn.Module, batch: RegressionBatch) -> Tensor:
         """Embedding, shape (n, d), taken by a hook; the model is left as it was."""
@@ -155,7 +155,7 @@ class RegressionTask(Task[RegressionBatch]):
         return predictions * self.target.scale + self.target.mean
 
     def _targets(self, batch: RegressionBatch) -> Tensor:
-        return batch[1].reshape(len(batch[1]), -1).float()
+        return _flat(batch[1]).float()
 
     def _penalty(self, error: Tensor) -> Tensor:
         if self.loss == "l2":
@@ -163,6 +163,11 @@ class RegressionTask(Task[RegressionBatch]):
         if self.loss == "huber":
             return F.huber_loss(error, torch.zeros_like(error), reduction="none", delta=self.delta)
         return error.abs()
+
+
+def _flat(values: Tensor) -> Tensor:
+    """Shape (n, ...) or (n,) as (n, d), also where n is 0."""
+    return values.reshape(len(values), math.prod(values.shape[1:]))
 
 
 def band_edges(train: Any, bands: int = BANDS) -> tuple[float, ...]:
@@ -173,13 +178,17 @@ def band_edges(train: Any, bands: int = BANDS) -> tuple[float, ...]:
 
     >>> from torch.utils.data import TensorDataset
     >>> band_edges(TensorDataset(torch.zeros(4, 1), torch.tensor([1.0, 2.0, 3.0, 4.0])), bands=2)
-    (2.5,)
+    (3.0,)
     """
     targets = np.asarray(targets_of(train), dtype=np.float64)
+    if not len(targets):
+        raise BadSetting("there are no targets, so no bands of them")
     targets = targets.reshape(len(targets), -1).mean(1)
     if (bad := np.flatnonzero(~np.isfinite(targets))).size:
         raise BadSetting(f"the target of row {bad[0]:,} is {targets[bad[0]]}; every target must be a finite number")
     if targets.min() == targets.max():
         raise BadSetting(f"all {len(targets):,} targets are {targets[0]:g}: there is nothing to learn, and nothing to forget")
+    values = np.unique(targets)
     inner = np.quantile(targets, np.arange(1, bands) / bands)
-    return tuple(edge for edge in np.unique(inner).tolist() if targets.min() < edge)
+    places = np.searchsorted(values, inner)  # a band begins with a value that occurs: none is empty
+    return tuple(values[np.unique(places[places > 0])].tolist())
