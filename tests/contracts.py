@@ -134,6 +134,16 @@ def works_on_any_task_or_names_those_it_takes(method: Method, world: World) -> N
             method(model, OtherTask(), world.split(), engine)
 
 
+def refuses_the_task_and_says_why(method: Method, world: World) -> None:
+    engine = Engine(progress=False)
+    task = world.task()
+    wanted = " or ".join(kind.__name__ for kind in method.takes)
+    assert method.why_not, "a method that does not take every task says why"
+    message = f"{method.name} works on {wanted}, not on {type(task).__name__}: {method.why_not}"
+    with pytest.raises(WrongTask, match=f"^{re.escape(message)}$"):
+        method(world.original(engine), task, world.split(), engine)
+
+
 CONTRACTS: tuple[Callable[[Method, World], None], ...] = (
     leaves_the_model_alone,
     same_seed_same_weights,
@@ -143,3 +153,8 @@ CONTRACTS: tuple[Callable[[Method, World], None], ...] = (
     stops_at_a_loss_that_is_not_finite,
     works_on_any_task_or_names_those_it_takes,
 )
+
+
+def contracts_for(method: type[Method], world: World) -> tuple[Callable[[Method, World], None], ...]:
+    """All contracts where the method takes the world's task; else the one that it be refused."""
+    return CONTRACTS if isinstance(world.task(), method.takes) else (refuses_the_task_and_says_why,)

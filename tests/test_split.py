@@ -8,7 +8,20 @@ import torch
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from expunge.errors import BadRequest, BadSetting
-from expunge.split import Batches, InTurn, Shuffled, Split, is_empty, one_epoch, paired, stream_digest
+from expunge.split import (
+    Batches,
+    InTurn,
+    Pair,
+    Shuffled,
+    Split,
+    forget_share,
+    in_proportion,
+    is_empty,
+    joined,
+    one_epoch,
+    paired,
+    stream_digest,
+)
 
 NUMBERS = TensorDataset(torch.arange(10))
 
@@ -151,6 +164,111 @@ class TestPaired:
     def test_an_unknown_rule_is_refused(self):
         with pytest.raises(BadSetting, match="'forget' or 'retain', not 'both'"):
             paired(self.forget, self.retain, "both")
+
+
+class TestInProportion:
+    many = TensorDataset(torch.arange(1200))
+
+    def streams(self, goes, stays, batch_size):
+        return Batches(self.many, 7, range(goes)), Batches(self.many, batch_size, range(goes, goes + stays))
+
+    @pytest.mark.parametrize(
+        ("goes", "stays", "batch_size", "forget_size"),
+        [(20, 100, 10, 2), (50, 100, 10, 5), (100, 100, 16, 16), (200, 50, 5, 20)],
+    )
+    def test_each_step_sees_both_in_the_proportion_of_the_training_set(self, goes, stays, batch_size, forget_size):
+        pairs = list(in_proportion(*self.streams(goes, stays, batch_size)).epoch(generator()))
+        full = [pair for pair in pairs if len(pair.retain[0]) == batch_size]
+        assert {len(pair.forget[0]) for pair in full[:-1]} == {forget_size}
+        assert len(pairs) == -(-stays // batch_size)
+
+    @pytest.mark.parametrize(
+        ("goes", "stays", "batch_size"),
+        [(20, 100, 10), (50, 100, 10), (200, 50, 5), (25, 100, 10), (35, 100, 10), (70, 1000, 64)],
+    )
+    def test_an_epoch_passes_once_over_both(self, goes, stays, batch_size):
+        pairs = list(in_proportion(*self.streams(goes, stays, batch_size)).epoch(generator()))
+        assert sorted(flat(pair.retain for pair in pairs)) == list(range(goes, goes + stays))
+        seen = flat(pair.forget for pair in pairs)
+        assert set(seen) == set(range(goes)), f"{goes - len(set(seen))} examples that go were never seen"
+        assert len(seen) < goes + len(pairs)  # one more in each batch at most, since batches are whole
+
+    def test_what_is_fewer_than_the_batches_comes_one_at_a_time_again_and_again(self):
+        pairs = list(in_proportion(*self.streams(3, 100, 10)).epoch(generator()))
+        assert [len(pair.forget[0]) for pair in pairs] == [1] * 10
+        assert all(sorted(flat(pair.forget for pair in pairs[start : start + 3])) == [0, 1, 2] for start in (0, 3, 6))
+
+    def test_the_streams_themselves_keep_their_batches(self):
+        forget, retain = self.streams(20, 100, 10)
+        stream = in_proportion(forget, retain)
+        assert forget.batch_size == 7 and stream.retain is retain and len(stream) == 10
+        assert flat(stream.forget) == flat(forget)
+
+    def test_order_is_kept_where_it_was_asked_for(self):
+        forget, retain = Batches(NUMBERS, 9, [3, 1], shuffle=False), Batches(NUMBERS, 3, [9, 8, 7, 6, 5, 4], shuffle=False)
+        pairs = list(in_proportion(forget, retain).epoch(generator()))
+        assert flat(pair.forget for pair in pairs) == [3, 1] and flat(pair.retain for pair in pairs) == [9, 8, 7, 6, 5, 4]
+
+    def test_loaders_stay_as_they_are(self):
+        forget, retain = self.streams(20, 100, 10)
+        loader = DataLoader(self.many, 50)
+        for goes, stays in ((loader, retain), (forget, loader), (loader, loader)):
+            stream = in_proportion(goes, stays)
+            assert stream.forget is goes and stream.retain is stays and stream.epoch_of == "retain"
+
+    def test_an_empty_side_is_refused(self):
+        forget, retain = self.streams(20, 100, 10)
+        nothing = Batches(self.many, 5, [])
+        with pytest.raises(BadRequest, match=r"^one of the two streams to pair is empty: both need at least one batch$"):
+            list(in_proportion(nothing, retain).epoch(generator()))
+        assert list(in_proportion(forget, nothing).epoch(generator())) == []
+
+
+class TestJoined:
+    goes = torch.tensor([[1.0], [2.0]]), torch.tensor([10, 20])
+    stays = torch.tensor([[3.0], [4.0], [5.0]]), torch.tensor([30, 40, 50])
+
+    @pytest.mark.parametrize("forget", [tuple, list], ids=["forget tuple", "forget list"])
+    @pytest.mark.parametrize("retain", [tuple, list], ids=["retain tuple", "retain list"])
+    def test_what_goes_comes_first_in_tuples_and_in_lists(self, forget, retain):
+        (inputs, targets), count = joined(Pair(forget(self.goes), retain(self.stays)))
+        assert inputs.flatten().tolist() == [1.0, 2.0, 3.0, 4.0, 5.0] and targets.tolist() == [10, 20, 30, 40, 50]
+        assert count == 2
+
+    def test_both_halves_are_got_back_by_the_count(self):
+        both, count = joined(Pair(self.goes, self.stays))
+        for whole, goes, stays in zip(both, self.goes, self.stays, strict=True):
+            assert torch.equal(whole[:count], goes) and torch.equal(whole[count:], stays)
+
+    def test_a_batch_may_be_a_tensor_or_a_dictionary(self):
+        both, count = joined(Pair(self.goes[0], self.stays[0]))
+        assert both.flatten().tolist() == [1.0, 2.0, 3.0, 4.0, 5.0] and count == 2
+        both, count = joined(Pair({"x": self.goes[0], "y": self.goes[1]}, {"x": self.stays[0], "y": self.stays[1]}))
+        assert both["y"].tolist() == [10, 20, 30, 40, 50] and count == 2
+
+    def test_batches_and_loaders_may_be_mixed(self):
+        data = TensorDataset(torch.zeros(4, 1), torch.tensor([1, 2, 3, 4]))
+        pair = next(in_proportion(Batches(data, 2, [0, 1], shuffle=False), DataLoader(data, 3)).epoch(generator()))
+        both, count = joined(pair)
+        assert both[1].tolist() == [1, 2, 1, 2, 3] and count == 2
+
+    def test_gradients_reach_both_halves(self):
+        goes, stays = torch.ones(2, 1, requires_grad=True), torch.ones(3, 1, requires_grad=True)
+        joined(Pair((goes,), (stays,)))[0][0].sum().backward()
+        assert goes.grad.sum() == 2 and stays.grad.sum() == 3
+
+
+class TestForgetShare:
+    def test_examples_are_counted_whatever_the_batches(self):
+        forget, retain = Batches(NUMBERS, 1, [0, 1]), Batches(NUMBERS, 100, [2, 3, 4, 5, 6, 7, 8, 9])
+        assert forget_share(Split(forget, retain)) == 0.2
+        assert forget_share(Split(forget.with_batch_size(7), retain.with_batch_size(1))) == 0.2
+
+    def test_batches_are_counted_where_one_side_does_not_know_its_examples(self):
+        loader = DataLoader(NUMBERS, 4)  # 3 batches
+        assert forget_share(Split(Batches(NUMBERS, 2, [0, 1]), loader)) == 1 / 4
+        assert forget_share(Split(loader, Batches(NUMBERS, 5))) == 3 / 5
+        assert forget_share(Split([1], [1] * 9)) == 0.1
 
 
 def test_in_turn_gives_all_forget_then_part_of_retain():

@@ -230,7 +230,7 @@ def test_collect_joins_outputs_or_what_is_read_of_them_in_the_streams_order():
 
 
 def test_it_is_registered_by_its_files_name():
-    assert {"classification": ClassificationTask} == TASKS and ClassificationTask.name == "classification"
+    assert TASKS["classification"] is ClassificationTask and ClassificationTask.name == "classification"
 
 
 def test_class_names_are_the_numbers_unless_given():
