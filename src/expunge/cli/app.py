@@ -54,7 +54,7 @@ def forget(
     where: Annotated[str | None, typer.Option(help="Rows to forget by a comparison: 'price <= 100000'.")] = None,
     columns: Annotated[Path | None, typer.Option(help="CSV file with a header and a line for each training row.")] = None,
     target: Annotated[str | None, typer.Option(help="Column of a table to predict.")] = None,
-    method: Annotated[list[str] | None, typer.Option(help="Method, see `expunge methods`; repeatable.")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="Method, see `expunge methods`, or auto; repeatable.")] = None,
     epochs: Annotated[int, typer.Option(help="Epochs of the recipe of original and retrained model.")] = 15,
     train: Annotated[int | None, typer.Option(help="Use only the first so many training rows.")] = None,
     seed: Annotated[int, typer.Option(help="All randomness follows from it.")] = 0,

@@ -9,11 +9,13 @@ from torch import nn
 
 from expunge.audits import Audit, Figure, References, Subject
 from expunge.engine import Engine
+from expunge.errors import BadSetting
 from expunge.methods import METHODS, Method, Retrain
 from expunge.registry import find
 from expunge.report.evidence import Evidence
 from expunge.split import Split, stream_digest
 from expunge.storage import weights_hash
+from expunge.studies.advice import recommended
 from expunge.studies.comparison import Comparison, compare, default_audits, examine, to_case
 from expunge.studies.run_folder import evidence_of, write_results
 from expunge.tasks import Task
@@ -93,7 +95,8 @@ def forget(
         model: the trained model; it is not changed.
         task: how it is read.
         split: what must go, what stays, what was never seen.
-        method: a method, or the name of one with its default settings (``expunge methods`` lists them).
+        method: a method, or the name of one with its default settings (``expunge methods`` lists them), or "auto" for the
+            one that is recommended for this kind of request and this recipe.
         retrain: the recipe that `model` was trained with. With it the audit retrains twice without the data and holds the
             result against that; without it the report says that nothing is proven.
         engine: trains; ``Engine()`` when None.
@@ -102,8 +105,19 @@ def forget(
     Returns:
         the result: its model, its figures, its report.
     """
-    chosen: Any = find(METHODS, method, "method")() if isinstance(method, str) else method
+    chosen = _method(method, split, retrain)
     return Result(model, task, split, chosen, engine or Engine(), retrain, audits)
+
+
+def _method(method: str | Method, split: Split, retrain: Retrain | None) -> Method:
+    if not isinstance(method, str):
+        return method
+    if method != "auto":
+        named: Any = find(METHODS, method, "method")
+        return named()
+    if retrain is None:
+        raise BadSetting('method "auto" follows from the recipe of the model: give it as retrain=Retrain(epochs=...)')
+    return recommended(retrain, kind=split.holdout_forget is not None)
 
 
 def audit(

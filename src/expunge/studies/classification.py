@@ -30,11 +30,11 @@ from expunge.methods import (
     RandomLabels,
     Retrain,
     SalUn,
-    ShrinkPerturb,
 )
 from expunge.optimizers import Optimizer
 from expunge.requests import ForgetClass, ForgetFraction, Request
 from expunge.split import Batches
+from expunge.studies.advice import recommended
 from expunge.studies.comparison import Comparison, compare, trained
 from expunge.studies.study import Budget, Plan, Study
 from expunge.tasks import ClassificationTask
@@ -50,7 +50,6 @@ METHODS: tuple[Method, ...] = (
     SCRUB(),
     SSD(),
     SalUn(),
-    ShrinkPerturb.from_recipe(RECIPE),
 )
 ROWS = {"quick": (6_000, 5_000), "full": (None, None)}  # of the training and of the holdout set
 
@@ -86,15 +85,21 @@ class ClassificationStudy(Study):
             original, seconds = trained(task, everything, RECIPE, engine)
             found = {}
             for title, split in splits.items():
-                say(f"{title}: retraining twice, {len(METHODS)} methods, audits")
+                say(f"{title}: retraining twice, {len(METHODS) + 1} methods, audits")
                 with engine.scope(title.replace(" ", "-").replace("%", "percent")):
-                    methods = {method.name: method for method in METHODS}
+                    methods = methods_for(requests[title])
                     found[title] = compare(original, task, split, methods, engine, retrain=RECIPE, original_seconds=seconds)
             return found
 
         with torch.device("meta"):
             network = factory()
         return Plan(source.name, forgotten, _settings(source, network, budget), _notes(source), network, compare_all)
+
+
+def methods_for(request: Request) -> dict[str, Method]:
+    """All methods with their default settings, and the recommended one with those for this kind of request."""
+    chosen = (*METHODS, recommended(RECIPE, kind=request.describes_unseen))
+    return {method.name: method for method in chosen}
 
 
 def _read(data: str, budget: Budget, asked: bool) -> Source:
@@ -116,7 +121,7 @@ def _settings(source: Source, network: nn.Module, budget: Budget) -> dict[str, A
         "network": f"{type(network).__name__}, {sum(p.numel() for p in network.parameters()):,} parameters",
         "batch size": BATCH_SIZE,
         "recipe": repr(RECIPE),
-        "methods": {method.name: repr(method) for method in METHODS},
+        "methods": {name: repr(method) for name, method in methods_for(ForgetClass(0)).items()},
         "relearning": repr(Relearning()),
         "budget": budget,
     }

@@ -22,6 +22,7 @@ from expunge.errors import BadSetting, ExpungeError
 from expunge.methods import METHODS, Method, Retrain
 from expunge.registry import find
 from expunge.requests import ForgetClass, ForgetFraction, ForgetRows, ForgetWhere, Request, parse_comparison
+from expunge.studies.advice import recommended
 from expunge.studies.locate import line_of
 
 Location = tuple[str | int, ...]
@@ -163,10 +164,11 @@ class _At(Exception):
 
 def _checked(content: dict[str, Any], text: str) -> Job:
     fields = _read(_Fields, content, ())
-    training = _read(Retrain, fields.training, ("training",))
+    training, request = _read(Retrain, fields.training, ("training",)), _request(fields.request)
     methods = {}
     for index, entry in enumerate(fields.methods):
-        name, method = _method(entry, ("methods", index), training)
+        auto = recommended(training, request.describes_unseen)
+        name, method = (auto.name, auto) if entry == "auto" else _method(entry, ("methods", index), training)
         if name in methods:
             raise _At(("methods", index), f"a second method is called '{name}'; give it another label")
         methods[name] = method
@@ -182,7 +184,7 @@ def _checked(content: dict[str, Any], text: str) -> Job:
         batch_size=fields.batch_size,
         validation=fields.validation,
         training=training,
-        request=_request(fields.request),
+        request=request,
         methods=methods,
         deliver=deliver,
         retrained=fields.retrained,

@@ -28,11 +28,11 @@ from expunge.methods import (
     Retrain,
     RidgeDowndate,
     SalUn,
-    ShrinkPerturb,
 )
 from expunge.optimizers import Optimizer
 from expunge.requests import ForgetFraction, Request
 from expunge.split import Batches, Split
+from expunge.studies.advice import recommended
 from expunge.studies.comparison import Comparison, compare, default_audits, trained
 from expunge.tasks import RegressionTask
 from expunge.tasks.regression import band_edges
@@ -132,7 +132,7 @@ def band_methods(recipe: Retrain) -> dict[str, Method]:
             schedule="constant",
             attention_weight=0.8,
         ),
-        "shrink-perturb": ShrinkPerturb.from_recipe(recipe),
+        "shrink-perturb": recommended(recipe, kind=True),
         "gaussian-amnesiac": GaussianAmnesiac(),
         "gaussian-amnesiac-5": GaussianAmnesiac(epochs=5),
         "finetune": Finetune(epochs=-(-epochs // 5), optimizer=Optimizer("adam", 2 * rate)),
@@ -150,7 +150,7 @@ def record_methods() -> dict[str, Method]:
     """For single records that a network has learned by heart, under :data:`BY_HEART`."""
     fast = Optimizer("adam", 5e-3)
     return {
-        "shrink-perturb": ShrinkPerturb(epochs=30, optimizer=fast),
+        "shrink-perturb": recommended(BY_HEART, kind=False),
         "finetune": Finetune(epochs=20, optimizer=fast),
         "finetune-slow": Finetune(epochs=20, optimizer=Optimizer("adam", 1e-3), schedule="constant"),
         "blindspot-weighed": Blindspot(
