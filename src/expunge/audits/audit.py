@@ -55,6 +55,10 @@ class Subject:
         stream: Stream | None = getattr(self.split, part)
         return () if stream is None else stream
 
+    def batches(self, part: Part) -> Iterator[Any]:
+        """The part's batches in the order in which everything of it is read, the same for every model."""
+        return _in_fixed_order(self.stream(part), self.engine)
+
     def outputs(self, part: Part) -> Tensor:
         """Outputs on all examples of a part, shape (n, ...), on the CPU, in the stream's order."""
         return self._read(part)[0]
@@ -75,7 +79,7 @@ class Subject:
         """Second entry of each batch of a part, as float, shape (n, d); for tasks whose batches are (inputs, targets)."""
         key = ("targets", part)
         if key not in self.memory:
-            found = [batch[1].cpu() for batch in _in_fixed_order(self.stream(part), self.engine)]
+            found = [batch[1].cpu() for batch in self.batches(part)]
             self.memory[key] = torch.cat([each.reshape(len(each), -1).float() for each in found]) if found else torch.empty(0)
         return self.memory[key]
 
@@ -92,7 +96,7 @@ class Subject:
                 rest.append(tuple(value.cpu() for value in values))  # type: ignore[arg-type]
                 return outputs
 
-            outputs = task.collect(self.model, _in_fixed_order(self.stream(part), self.engine), read)
+            outputs = task.collect(self.model, self.batches(part), read)
             columns = [torch.cat(column) for column in zip(*rest, strict=True)] if rest else [torch.empty(0)] * 3
             self.memory["read", part] = (outputs, *columns)
         return self.memory["read", part]

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from expunge.audits.audit import Audit, Figure, References, Subject
+from expunge.audits.audit import Audit, Figure, Part, References, Subject
 from expunge.audits.membership import Trial, group_weights
 from expunge.errors import BadSetting
 from expunge.split import Batches
@@ -33,7 +33,7 @@ class LiRA(Audit):
 
     Args:
         shadows: models to train; 0 leaves the audit out. 16 tell something, published runs have 256.
-        batch_size: of their training.
+        batch_size: of their training; the original's, or they are not of its recipe.
         unseen: most unseen examples to take, from the first on; shadows are trained on half of them.
         fpr: false positive rate at which the true positive rate is read.
     """
@@ -46,22 +46,26 @@ class LiRA(Audit):
     takes = (RegressionTask,)
     figures: ClassVar[Mapping[str, str]] = {
         "lira_auc": "AUC of the likelihood-ratio attack, forget against unseen; ideal: the retrained model's, about 0.5",
-        "lira_tpr": "true positives of that attack at 1 % false positives; ideal: the retrained model's",
+        "lira_tpr": "true positives of the likelihood-ratio attack at 1 % false positives; ideal: the retrained model's",
     }
 
     def __post_init__(self) -> None:
         if self.shadows < 0 or self.shadows == 1 or self.unseen < 1 or not 0 < self.fpr < 1:
             raise BadSetting(
-                f"LiRA needs 0, or 2 or more shadows, 1 or more unseen and 0 < fpr < 1, "
+                "LiRA needs 0, or 2 or more shadows, 1 or more unseen and 0 < fpr < 1, "
                 f"not {self.shadows}, {self.unseen} and {self.fpr}"
             )
+        if self.batch_size < 1:
+            raise BadSetting(f"LiRA needs a batch_size of at least 1, not {self.batch_size}")
 
     def examine(self, subject: Subject, references: References) -> dict[str, Figure]:
         unseen = subject.unseen_part()
         if not self.shadows or references.train is None or len(subject.scores(unseen)) == 0:
             return {}
-        gold = None if references.gold is None else self.trial(references.gold, references)
         trial = self.trial(subject, references)
+        if not trial.member.any():
+            return {}  # nothing unseen is in a band of what goes: there is nothing to stand against
+        gold = None if references.gold is None else self.trial(references.gold, references)
         return {
             "lira_auc": Figure(trial.auc(), None if gold is None else gold.auc()),
             "lira_tpr": Figure(trial.tpr(self.fpr), None if gold is None else gold.tpr(self.fpr)),
@@ -85,7 +89,7 @@ class LiRA(Audit):
 
     def _worlds(self, subject: Subject, references: References) -> tuple[tuple[Tensor, Tensor], tuple[float, float]]:
         """Means of each example's residual inside and outside the training set, (n, d) each, and the two deviations."""
-        owner = references.original or subject
+        owner = references.original or references.gold or subject
         if ("shadows", self) not in owner.memory:
             owner.memory["shadows", self] = self._train_shadows(subject, references)
         held, residuals = owner.memory["shadows", self]  # (shadows, n) and (shadows, n, d)
@@ -103,10 +107,10 @@ class LiRA(Audit):
         assert references.train is not None
         task, engine = subject.task, subject.engine
         assert isinstance(task, RegressionTask)
-        parts = [_rows(subject, part) for part in ("forget", subject.unseen_part(), "retain")]
-        parts[1] = (parts[1][0][: self.unseen], parts[1][1][: self.unseen])
-        inputs, targets = (torch.cat(column) for column in zip(*parts, strict=True))
-        asked = len(parts[0][0]) + len(parts[1][0])
+        goes, unseen = _rows(subject, "forget"), tuple(each[: self.unseen] for each in _rows(subject, subject.unseen_part()))
+        stays = [_rows(subject, "retain")] if len(subject.scores("retain")) else []
+        inputs, targets = (torch.cat(column) for column in zip(goes, unseen, *stays, strict=True))
+        asked = len(goes[0]) + len(unseen[0])
         order = torch.stack(
             [torch.rand(len(inputs), generator=engine.generator("half", pair)) for pair in range(-(-self.shadows // 2))]
         )
@@ -121,12 +125,13 @@ class LiRA(Audit):
         return halves[:, :asked], torch.stack(found)
 
 
-def _rows(subject: Subject, part: str) -> tuple[Tensor, Tensor]:
-    batches = list(subject.stream(part))  # type: ignore[arg-type]
+def _rows(subject: Subject, part: Part) -> tuple[Tensor, ...]:
+    """Inputs and targets of a part, in the order in which its outputs are read."""
+    batches = list(subject.batches(part))
     return torch.cat([batch[0] for batch in batches]), torch.cat([batch[1].reshape(len(batch[1]), -1) for batch in batches])
 
 
-def _residuals(subject: Subject, part: str) -> Tensor:
+def _residuals(subject: Subject, part: Part) -> Tensor:
     task = subject.task
     assert isinstance(task, RegressionTask)
-    return task.predictions(subject.outputs(part)) - subject.targets(part)  # type: ignore[arg-type]
+    return task.predictions(subject.outputs(part)) - subject.targets(part)

@@ -27,6 +27,7 @@ from expunge.audits.audit import Audit, Figure, References, Subject
 from expunge.errors import BadSetting
 
 Array = NDArray[np.float64]
+_LARGE = 1e6
 
 
 @dataclass(frozen=True)
@@ -133,13 +134,17 @@ class Membership(Audit):
 
 
 def _losses(subject: Subject, part: str) -> Array:
-    return subject.losses(part).double().numpy()  # type: ignore[arg-type]
+    """Losses of a part; one that is no finite number counts as a very large one."""
+    losses = subject.losses(part).double().numpy()  # type: ignore[arg-type]
+    return np.nan_to_num(losses, nan=_LARGE, posinf=_LARGE)
 
 
 def group_weights(member_groups: Tensor, other_groups: Tensor) -> Array:
     """Weights of members, then of the others, that make the groups' shares alike; 0 where a group has no other side."""
     wanted, groups = member_groups.numpy(), other_groups.numpy()
     comparable = np.isin(wanted, groups)
+    if not comparable.any():
+        return np.zeros(len(wanted) + len(groups))
     return np.concatenate([comparable.astype(float), _matching_weights(wanted[comparable], groups)])
 
 

@@ -30,11 +30,11 @@ class PredictionDistance(Audit):
     takes = (RegressionTask,)
     figures: ClassVar[Mapping[str, str]] = {
         "forget_wasserstein": "Wasserstein-1 distance to the retrained model's predictions on the forget set; ideal: 0",
-        "holdout_forget_wasserstein": "the same on unseen examples like those that must go; ideal: 0",
+        "holdout_forget_wasserstein": "Wasserstein-1 distance to retrained predictions on unseen data like the forget set; ideal: 0",
         "forget_distance": "mean distance to the retrained model's prediction for each example of the forget set; ideal: 0",
-        "holdout_distance": "the same on unseen examples like those that stay; ideal: 0",
-        "forget_relative_difference": "median of that distance in units of the target's size, forget set; ideal: 0",
-        "forget_relative_difference_90": "its 90th percentile; ideal: 0",
+        "holdout_distance": "mean distance to its prediction for each unseen example like those that stay; ideal: 0",
+        "forget_relative_difference": "median distance to the retrained model's prediction, as a share of the target; ideal: 0",
+        "forget_relative_difference_90": "90th percentile of the distance as a share of the target, forget set; ideal: 0",
     }
 
     def examine(self, subject: Subject, references: References) -> dict[str, Figure]:
@@ -62,7 +62,7 @@ def predictions(subject: Subject, part: Part) -> Tensor:
     task = subject.task
     assert isinstance(task, RegressionTask)
     outputs = subject.outputs(part)
-    return task.in_unit(task.predictions(outputs)).double() if len(outputs) else outputs
+    return task.in_unit(task.predictions(outputs).double()) if len(outputs) else outputs
 
 
 def wasserstein(first: Tensor, second: Tensor) -> float:

@@ -228,8 +228,10 @@ def _read_import(name: str) -> Source:
         if not hasattr(part, "__getitem__"):
             raise BadSetting(f"{name!r} returned a {type(part).__name__} in its pair; expected two datasets with __getitem__")
         length(part)
-    classes = classes_of(found[0]) or numbered_classes(targets_of(found[0]))
-    return Source(name.partition(":")[2], found[0], found[1], classes)
+    targets = targets_of(found[0])
+    classes = classes_of(found[0]) or numbered_classes(targets)
+    target = Target() if not classes and np.issubdtype(targets.dtype, np.floating) else None
+    return Source(name.partition(":")[2], found[0], found[1], classes, target=target)
 
 
 def _with_file(train: Dataset[Any], path: Path) -> Dataset[Any]:

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from expunge.data import read_values
 from expunge.errors import BadSetting, ExpungeError
@@ -24,6 +24,7 @@ from expunge.registry import find
 from expunge.requests import ForgetClass, ForgetFraction, ForgetRows, ForgetWhere, Request, parse_comparison
 from expunge.studies.advice import recommended
 from expunge.studies.locate import line_of
+from expunge.tasks.regression import rising
 
 Location = tuple[str | int, ...]
 
@@ -63,6 +64,12 @@ class TaskSettings(_Settings):
     loss: Literal["l1", "l2", "huber", "pinball"] = "l1"
     delta: float = Field(1.0, gt=0)
     quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)
+
+    @field_validator("quantiles")
+    @classmethod
+    def _rise(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        return rising(levels)
+
     distance: Literal["squared", "huber"] = "squared"
 
 
@@ -212,6 +219,7 @@ def _names(kind: Any, inside: Sequence[int | str] = ()) -> list[str]:
     """The fields of a dataclass or model, or of the one that the field path `inside` leads to."""
     for part in inside:
         kind = get_type_hints(kind)[str(part)]
+        kind = next((each for each in get_args(kind) if each is not type(None)), kind)  # of `X | None`, X
     return list(kind.model_fields) if hasattr(kind, "model_fields") else [field.name for field in dataclass_fields(kind)]
 
 
@@ -224,7 +232,7 @@ def _method(entry: Any, location: Location, training: Retrain) -> tuple[str, Met
     except ExpungeError as error:
         raise _At(location, str(error)) from error
     fields = {key: value for key, value in settings.items() if key not in ("method", "label", "like_training")}
-    if settings.get("like_training", False):
+    if _true(settings.get("like_training", False), "like_training", location):
         fields = _like_training(kind, training, location) | fields
     name = settings.get("label", settings["method"])
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w .+-]*", name):
@@ -232,6 +240,12 @@ def _method(entry: Any, location: Location, training: Retrain) -> tuple[str, Met
     if name == "original" or name.startswith("retrained"):
         raise _At(location, f"'{name}' is the name of a reference; label the method otherwise")
     return name, _read(kind, fields, location)
+
+
+def _true(said: Any, name: str, location: Location) -> bool:
+    if not isinstance(said, bool):
+        raise _At(location, f"{name} is true or false, not {said!r}")
+    return said
 
 
 def _like_training(kind: Any, training: Retrain, location: Location) -> dict[str, Any]:
@@ -277,7 +291,7 @@ def request_from(fields: Mapping[str, Any]) -> Request:
         column = _text(fields, "column")
         return ForgetWhere(column, tuple(read_values(_text(fields, "values_in"), column)))
     if "where" in keys and keys <= {"where", "kind"}:
-        return parse_comparison(_text(fields, "where"), kind=fields.get("kind", False) is True)
+        return _comparison(fields)
     if "fraction" in keys and keys <= {"fraction", "seed"}:
         fraction, seed = fields["fraction"], fields.get("seed", 0)
         if isinstance(fraction, bool) or not isinstance(fraction, (int, float)):
@@ -286,6 +300,13 @@ def request_from(fields: Mapping[str, Any]) -> Request:
             raise BadSetting(f"the seed of a request is a whole number, not {seed!r}")
         return ForgetFraction(float(fraction), seed)
     raise BadSetting(f"a request is one of {_REQUESTS}; these fields make none: {', '.join(sorted(keys)) or 'none'}")
+
+
+def _comparison(fields: Mapping[str, Any]) -> Request:
+    kind = fields.get("kind", False)
+    if not isinstance(kind, bool):
+        raise BadSetting(f"kind is true or false, not {kind!r}")
+    return parse_comparison(_text(fields, "where"), kind=kind)
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:

@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from expunge.audits import LiRA
-from expunge.data import DATASETS, Source, available, load
+from expunge.data import Source, available, load
 from expunge.data.records import length
 from expunge.engine import Engine
 from expunge.errors import BadSetting
@@ -60,14 +59,14 @@ class RegressionStudy(Study):
         if data is None:
             if self.target or self.forget:
                 raise BadSetting("study regression: --target and --forget are for a table that --data names")
-            return _embedded() if not available(self.default_data) else _published(budget)
+            return _published(budget) if available(self.default_data) else _embedded(budget)
         if data == self.default_data and not (self.target or self.forget):
             return _housing(budget)
-        if data in _OTHERS and not (self.target or self.forget):
-            return (_OTHERS[data](),)
+        if data in _OTHERS and not self.target:
+            return (_OTHERS[data](self.forget),)
         if self.forget is None:
             raise BadSetting(f'study regression: say what must go of {data}: --forget "COLUMN <= VALUE"')
-        source = load(data) if data in DATASETS else load(data, target=self.target)
+        source = load(data, target=self.target)
         if source.target is None:
             raise BadSetting(f"{source.name} has classes, not real-numbered targets; see study classification")
         return _table(source, parse_comparison(self.forget), budget)
@@ -75,7 +74,7 @@ class RegressionStudy(Study):
 
 def _published(budget: Budget) -> Sequence[Scenario]:
     others = [] if budget == "quick" else [name for name in ("stsb", "etth1") if available(name)]
-    return (*_housing(budget), *(_OTHERS[name]() for name in others))
+    return (*_housing(budget), *(_OTHERS[name](None) for name in others))
 
 
 def _housing(budget: Budget) -> Sequence[Scenario]:
@@ -83,28 +82,29 @@ def _housing(budget: Budget) -> Sequence[Scenario]:
     return _table(source, parse_comparison("median_house_value <= 100000"), budget, "homes up to 100,000 USD")
 
 
-def _stsb() -> Scenario:
-    return pairs("STS-B, similarity below 2", load("stsb"), parse_comparison("score < 2"))
+def _stsb(forget: str | None = None) -> Scenario:
+    request = parse_comparison(forget or "score < 2")
+    return pairs(f"STS-B, {request.describe()}" if forget else "STS-B, similarity below 2", load("stsb"), request)
 
 
-def _etth1() -> Scenario:
-    return forecast("ETTh1, winter", load("etth1"), parse_comparison("winter = yes", kind=True))
+def _etth1(forget: str | None = None) -> Scenario:
+    request = parse_comparison(forget or "winter = yes", kind=True)
+    return forecast(f"ETTh1, {request.describe()}" if forget else "ETTh1, winter", load("etth1"), request)
 
 
 _OTHERS = {"stsb": _stsb, "etth1": _etth1}
 
 
-def _embedded() -> Sequence[Scenario]:
+def _embedded(budget: Budget) -> Sequence[Scenario]:
     source = load("diabetes")
     note = "California housing was not found (EXPUNGE_DATA), so the embedded diabetes were used; figures on them mean less."
     noted = replace(source, note=f"{note} {source.note}".strip())
-    return _table(noted, parse_comparison("progression <= 75"), "quick", "progression up to 75")
+    return _table(noted, parse_comparison("progression <= 75"), budget, "progression up to 75")
 
 
 def _table(source: Source, request: Request, budget: Budget, title: str = "") -> Sequence[Scenario]:
     few, shadows = first_rows(source, ROWS_BY_HEART), SHADOWS[budget]
-    audits = (LiRA(shadows),) if budget == "full" else ()
     return (
-        band(title or request.describe(), source, request, audits),
+        band(title or request.describe(), source, request, shadows if budget == "full" else 0),
         records(f"random 10 % of {length(few.train):,} rows", few, shadows),
     )

@@ -67,6 +67,8 @@ def classification_task(source: Source, job: Job) -> ClassificationTask:
 def regression_task(source: Source, job: Job) -> RegressionTask:
     """The task of a source whose targets are real numbers."""
     settings = job.task or TaskSettings.model_validate({})
+    if "quantiles" in job.model.arguments:
+        raise BadSetting(f"model {job.model.name} has no argument 'quantiles'; they are settings of the task")
     quantiles = len(settings.quantiles) if settings.loss == "pinball" else 1
     return RegressionTask(
         models.build(job.model.name, source, quantiles=quantiles, **job.model.arguments),

@@ -176,16 +176,29 @@ def record_methods() -> dict[str, Method]:
     }
 
 
-def band(title: str, source: Source, request: Request, audits: tuple[Audit, ...] = ()) -> Scenario:
+def band(title: str, source: Source, request: Request, shadows: int = 0) -> Scenario:
     """A band of a table's target, or any part of it that a comparison tells apart."""
     batch_size = 256 if length(source.train) >= 4_000 else 32
-    return Scenario(title, source, table_task(source), request, batch_size, BAND_RECIPE, band_methods(BAND_RECIPE), audits)
+    return Scenario(
+        title,
+        source,
+        table_task(source),
+        request,
+        batch_size,
+        BAND_RECIPE,
+        band_methods(BAND_RECIPE),
+        _lira(shadows, batch_size),
+    )
 
 
 def records(title: str, source: Source, shadows: int) -> Scenario:
     """A tenth of the rows, drawn at random, of a network that was trained until it knew its rows by heart."""
-    request, lira = ForgetFraction(0.1, seed=0), LiRA(shadows)
-    return Scenario(title, source, table_task(source), request, 256, BY_HEART, record_methods(), (lira,))
+    request, lira = ForgetFraction(0.1, seed=0), _lira(shadows, 256)
+    return Scenario(title, source, table_task(source), request, 256, BY_HEART, record_methods(), lira)
+
+
+def _lira(shadows: int, batch_size: int) -> tuple[LiRA, ...]:
+    return (LiRA(shadows, batch_size),) if shadows else ()
 
 
 def forecast(title: str, source: Source, request: Request) -> Scenario:

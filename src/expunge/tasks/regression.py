@@ -73,9 +73,7 @@ class RegressionTask(Task[RegressionBatch]):
             raise BadSetting(f"distance must be 'squared' or 'huber', not {distance!r}")
         if not delta > 0:
             raise BadSetting(f"delta must be above 0, not {delta}")
-        levels = tuple(float(level) for level in quantiles)
-        if not levels or any(not 0 < level < 1 for level in levels) or list(levels) != sorted(set(levels)):
-            raise BadSetting(f"quantiles must rise between 0 and 1, not {levels}")
+        levels = rising(quantiles)
         if list(bands) != sorted(set(bands)) or not all(map(math.isfinite, bands)):
             raise BadSetting(f"the edges of bands must rise, not {tuple(bands)}")
         self.factory, self.loss, self.delta, self.distance = factory, loss, delta, distance
@@ -168,6 +166,18 @@ class RegressionTask(Task[RegressionBatch]):
 def _flat(values: Tensor) -> Tensor:
     """Shape (n, ...) or (n,) as (n, d), also where n is 0."""
     return values.reshape(len(values), math.prod(values.shape[1:]))
+
+
+def rising(quantiles: Sequence[float]) -> tuple[float, ...]:
+    """`quantiles` as a tuple.
+
+    Raises:
+        BadSetting: if they do not rise between 0 and 1, or there are none.
+    """
+    levels = tuple(float(level) for level in quantiles)
+    if not levels or any(not 0 < level < 1 for level in levels) or list(levels) != sorted(set(levels)):
+        raise BadSetting(f"quantiles must rise between 0 and 1, not {levels}")
+    return levels
 
 
 def band_edges(train: Any, bands: int = BANDS) -> tuple[float, ...]:
