@@ -8,13 +8,14 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from expunge.audits import Subject
+from expunge.data import Target
 from expunge.engine import Engine
 from expunge.split import Batches, Split
-from expunge.tasks import ClassificationTask
+from expunge.tasks import ClassificationTask, RegressionTask
 
 
 class Lookup(nn.Module):
-    """Answers row number `inputs[i]` of a table, shape (rows, classes)."""
+    """Answers row number `inputs[i]` of a table, shape (rows, outputs)."""
 
     def __init__(self, table: Tensor) -> None:
         super().__init__()
@@ -66,6 +67,51 @@ class Stage:
 @pytest.fixture
 def stage() -> type[Stage]:
     return Stage
+
+
+class Gauge:
+    """The same with real numbers for targets: examples are row numbers, subjects answer from a table.
+
+    Args:
+        targets: the targets of the examples of each part, as they are stored: a number each, or a list of numbers.
+        target: how they were scaled.
+        batch_size: 4 as on the stage, so that parts have batches of unequal size.
+    """
+
+    def __init__(
+        self,
+        targets: Mapping[str, Sequence[float | Sequence[float]]],
+        target: Target | None = None,
+        bands: Sequence[float] = (),
+        seed: int = 0,
+        batch_size: int = 4,
+    ) -> None:
+        self.targets = {part: list(values) for part, values in targets.items()}
+        everything = torch.tensor([value for values in self.targets.values() for value in values])
+        self.rows = len(everything)
+        everything = everything.reshape(self.rows, -1)
+        self.task = RegressionTask(lambda: Lookup(torch.zeros_like(everything)), target=target, bands=bands)
+        self.engine = Engine(seed=seed, progress=False)
+        self.data = TensorDataset(torch.arange(self.rows), everything)
+        streams, start = {}, 0
+        for part, values in self.targets.items():
+            streams[part] = Batches(self.data, batch_size, range(start, start + len(values)))
+            start += len(values)
+        self.split = Split(**streams)
+
+    def subject(self, table: Tensor) -> Subject:
+        """A model that answers these numbers, with the parts' rows in the order in which the parts were given."""
+        return Subject("by hand", Lookup(table.clone()), self.task, self.split, self.engine)
+
+    def predicting(self, predictions: Mapping[str, Sequence[float | Sequence[float]]]) -> Subject:
+        """A model that predicts these numbers; the target itself in the parts that are not named."""
+        given = [value for part, values in self.targets.items() for value in predictions.get(part, values)]
+        return self.subject(torch.tensor(given).reshape(self.rows, -1))
+
+
+@pytest.fixture
+def gauge() -> type[Gauge]:
+    return Gauge
 
 
 class Blobs:

@@ -82,3 +82,12 @@ def test_without_the_original_or_without_a_retrained_model_there_is_no_figure(bl
     original, gold = made.original(), made.gold()
     assert AUDIT(gold, References(original)) == {}
     assert AUDIT(gold, References(retrained=(gold,))) == {}
+
+
+def test_of_errors_it_is_the_same_ratio(gauge):
+    """Rows move by 1/4 a step towards their targets, as in the tests of relearning: 3 and 2 down to 1 in 8 and 4 steps."""
+    made = gauge({"forget": [0.0, 0.0], "retain": [0.0, 0.0]})
+    original, gold, subject = (made.predicting({"forget": [error, -error]}) for error in (1.0, 2.0, 3.0))
+    audit = Anamnesis(Relearning(margin=0.0, cap=20, optimizer=Optimizer("sgd", 1.0)))
+    assert audit(subject, References(original, (gold,)))["anamnesis_index"].value == pytest.approx(2.0)
+    assert audit(original, References(original, (gold,)))["anamnesis_index"].value == 0.0

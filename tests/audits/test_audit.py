@@ -1,6 +1,7 @@
 """What all audits share: subjects that are read once and in one order, references, and the tasks that an audit takes."""
 
 import copy
+import re
 from typing import ClassVar
 
 import pytest
@@ -8,10 +9,24 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from expunge.audits import AUDITS, Accuracy, Audit, Distance, References, Relearning, Subject, ToW, ZeroRetrain
+from expunge.audits import (
+    AUDITS,
+    Accuracy,
+    Audit,
+    Distance,
+    Error,
+    LiRA,
+    PredictionDistance,
+    References,
+    Relearning,
+    Subject,
+    ToW,
+    ZeroRetrain,
+)
 from expunge.engine import Engine
 from expunge.errors import WrongTask
 from expunge.split import Split
+from expunge.studies.comparison import default_audits
 from expunge.tasks import ClassificationTask, Task
 
 LABELS = {"forget": [0, 1, 2, 0, 1], "retain": [0] * 6, "holdout": [1, 2, 2], "holdout_forget": [0, 1]}
@@ -65,9 +80,19 @@ def confident(seed: int = 0) -> nn.Module:
 # ---- tasks --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["tow", "zero-retrain", "distance"])
-def test_an_audit_of_classifiers_refuses_another_task_by_name(name):
-    with pytest.raises(WrongTask, match=f"^the audit {name} works on ClassificationTask, not on Regression$"):
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("tow", "ClassificationTask or RegressionTask"),
+        ("zero-retrain", "ClassificationTask"),
+        ("distance", "ClassificationTask"),
+        ("error", "RegressionTask"),
+        ("lira", "RegressionTask"),
+        ("prediction-distance", "RegressionTask"),
+    ],
+)
+def test_an_audit_of_some_tasks_refuses_another_by_name(name, wanted):
+    with pytest.raises(WrongTask, match=f"^the audit {name} works on {wanted}, not on Regression$"):
         AUDITS[name]()(regression_subject())
 
 
@@ -79,12 +104,15 @@ def test_a_general_audit_takes_any_task_and_names_its_figures_after_the_tasks_sc
 def test_each_audit_is_known_by_its_files_name():
     assert list(AUDITS) == [
         "accuracy",
+        "error",
         "tow",
         "membership",
+        "lira",
         "zero-retrain",
         "relearning",
         "anamnesis",
         "distance",
+        "prediction-distance",
         "run-time",
     ]
     assert all(audit.name == name and issubclass(audit, Audit) for name, audit in AUDITS.items())
@@ -95,10 +123,44 @@ def test_every_figure_that_is_found_is_explained_with_its_ideal(stage):
     made = stage(labels, factory=lambda: nn.Sequential(nn.Embedding(71, 3)))
     subject, gold = made.answering({"forget": [1, 1, 1, 1, 1]}, seconds=2.0), made.answering({}, seconds=4.0)
     settings = {"relearning": {"cap": 2}, "anamnesis": {"relearning": Relearning(cap=2)}, "membership": {"resamples": 2}}
-    for name, audit in AUDITS.items():
-        found = audit(**settings.get(name, {}))(subject, References(gold, (gold,)))
-        assert found.keys() == audit.figures.keys(), name
-        assert all("; ideal: " in sentence for sentence in audit.figures.values()), name
+    for audit in default_audits(made.task):
+        found = type(audit)(**settings.get(audit.name, {}))(subject, References(gold, (gold,)))
+        assert found.keys() == audit.figures.keys(), audit.name
+
+
+def test_every_figure_of_regression_is_explained_too(gauge):
+    numbers = [float(number) for number in range(30)]
+    made = gauge({"forget": [1.0, 2.0, 3.0], "retain": [4.0] * 6, "holdout": numbers, "holdout_forget": numbers})
+    subject, gold = made.predicting({"forget": [4.0, 5.0, 6.0]}), made.predicting({"forget": [4.0, 4.0, 4.0]})
+    subject.seconds = gold.seconds = 1.0
+    settings = {
+        "relearning": {"cap": 2},
+        "anamnesis": {"relearning": Relearning(cap=2)},
+        "membership": {"resamples": 2},
+        "lira": {"shadows": 2},
+    }
+    references = References(gold, (gold,), lambda task, stream, engine: task.new_model())
+    audits = default_audits(made.task)
+    assert {type(audit) for audit in audits} >= {Error, LiRA, PredictionDistance, ToW} and Distance() not in audits
+    for audit in audits:
+        found = type(audit)(**settings.get(audit.name, {}))(subject, references)
+        assert found.keys() == (set() if audit.name == "accuracy" else audit.figures.keys()), audit.name
+
+
+def test_every_explanation_says_what_is_ideal():
+    assert all("; ideal: " in sentence for audit in AUDITS.values() for sentence in audit.figures.values())
+
+
+def test_every_explanation_can_be_read_by_itself():
+    """Reports show each beside its figure, in an order of their own."""
+    for audit in AUDITS.values():
+        for figure, sentence in audit.figures.items():
+            assert not re.search(r"^(the same|its)\b|\bthat (distance|attack)\b", sentence), figure
+
+
+def test_no_two_audits_have_a_figure_of_one_name():
+    names = [figure for audit in AUDITS.values() for figure in audit.figures]
+    assert len(names) == len(set(names))
 
 
 def test_an_audit_puts_its_name_before_its_seeds(stage):
@@ -135,6 +197,19 @@ def test_a_subject_reads_every_part_in_the_streams_order(stage):
     torch.testing.assert_close(subject.losses("forget"), nn.functional.cross_entropy(table[:5], labels, reduction="none"))
     assert torch.equal(subject.scores("forget"), (table[:5].argmax(1) == labels).float())
     assert not subject.outputs("forget").requires_grad
+
+
+def test_targets_are_read_beside_the_outputs(gauge):
+    made = gauge({"forget": [[1.0, 2.0], [3.0, 4.0]], "retain": [[5.0, 6.0]] * 5})
+    subject = made.predicting({})
+    assert subject.targets("forget").tolist() == [[1.0, 2.0], [3.0, 4.0]] == subject.outputs("forget").tolist()
+    assert subject.targets("retain").shape == (5, 2) and subject.targets("holdout").shape == (0,)
+    assert subject.targets("forget") is subject.targets("forget"), "read once"
+
+
+def test_whole_numbers_for_targets_are_read_as_real_ones_in_a_column(stage):
+    targets = stage(LABELS).answering({}).targets("forget")
+    assert targets.tolist() == [[0.0], [1.0], [2.0], [0.0], [1.0]] and targets.dtype == torch.float32
 
 
 def test_a_part_that_the_split_lacks_is_empty(stage):

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_auc_score, roc_curve
 from torch import nn
 from torch.utils.data import TensorDataset
 
 from expunge.audits import Membership, References, Subject
-from expunge.audits.membership import Trial
+from expunge.audits.membership import Trial, _rates, group_weights
 from expunge.engine import Engine
 from expunge.split import Batches, Split
 from expunge.tasks import ClassificationTask
@@ -258,6 +258,102 @@ def test_without_resamples_there_is_no_interval(stage):
 
 def test_the_accuracy_has_no_interval(stage):
     assert ALL_SCORED(mixed(stage))["membership_accuracy"].interval is None
+
+
+# ---- many resamples at once ---------------------------------------------------------------------------------------------
+
+
+def scored(rows=5, digits=1, seed=0):
+    """Members, scores with ties, and rows of positive weights."""
+    draw = np.random.default_rng(seed)
+    member = draw.random(60) < 0.4
+    return member, (draw.normal(size=60) + member).round(digits), draw.uniform(0.1, 3.0, size=(rows, 60))
+
+
+@pytest.mark.parametrize("digits", [0, 1, 8], ids=["many ties", "some ties", "no ties"])
+def test_rates_are_those_of_scikit_learn_row_by_row(digits):
+    member, score, weights = scored(digits=digits)
+    false, true = _rates(member, score, weights)
+    assert len(false) == len(true) == len(weights) and (len(set(score)) < 60) == (digits < 8)
+    for row, weight in enumerate(weights):
+        expected = roc_curve(member, score, sample_weight=weight, drop_intermediate=False)
+        np.testing.assert_allclose(false[row], expected[0], atol=1e-12)
+        np.testing.assert_allclose(true[row], expected[1], atol=1e-12)
+
+
+def test_examples_that_a_resample_leaves_out_do_not_count():
+    """A weight of 0 is as good as absence; scikit-learn leaves such thresholds out, which changes no area."""
+    member, score, weights = scored(rows=20)
+    weights = np.floor(weights)  # 0, 1 or 2 times drawn
+    assert (weights == 0).any(axis=1).all()
+    false, true = _rates(member, score, weights)
+    for row, weight in enumerate(weights):
+        drawn = weight > 0
+        area = roc_auc_score(member[drawn], score[drawn], sample_weight=weight[drawn])
+        assert np.trapezoid(true[row], false[row]) == pytest.approx(area)
+        trial = Trial(member[drawn], score[drawn], weight[drawn], 0.5)
+        for fpr in (0.01, 0.2, 0.5):
+            assert true[row][false[row] <= fpr].max() == pytest.approx(trial.tpr(fpr))
+
+
+def test_a_weight_of_2_is_the_example_twice():
+    member, score, _ = scored()
+    weight = np.where(np.arange(60) % 3, 1.0, 2.0)
+    repeats = weight.astype(int)
+    once, twice = _rates(member, score, weight[None]), _rates(member.repeat(repeats), score.repeat(repeats), np.ones((1, 80)))
+    for ours, theirs in zip(once, twice, strict=True):
+        np.testing.assert_allclose(ours, theirs)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_interval_holds_the_value_where_examples_weigh_differently(stage, seed):
+    subject = unlike_mix(stage, EASY, seed=seed)
+    found = Membership(calibration=0.0, resamples=300)(subject)
+    for figure in (found["membership_auc"], found["membership_tpr"]):
+        assert figure.interval[0] <= figure.value <= figure.interval[1]
+    low, high = found["membership_auc"].interval
+    assert high - low > 0.05
+
+
+def test_resamples_of_two_alike_sides_centre_on_a_half(stage):
+    """The mean of 2,000 resamples, each of standard error 0.065 by Hanley and McNeil with 40 examples a side."""
+    losses = np.random.default_rng(0).exponential(1.0, 40) + 0.01
+    subject = one_group(stage, losses, losses)
+    audit = Membership(calibration=0.0, resamples=2000)
+    aucs, _ = audit._bootstrap(audit.trial(subject), subject)
+    assert (
+        aucs.shape == (2000,) and aucs.mean() == pytest.approx(0.5, abs=0.005) and aucs.std() == pytest.approx(0.065, abs=0.01)
+    )
+    low, high = audit(subject)["membership_auc"].interval
+    assert (low + high) / 2 == pytest.approx(0.5, abs=0.02)
+
+
+def test_each_side_is_drawn_by_itself(stage):
+    """One unseen example of many: drawn from all together it would often be missing, and no area would be defined."""
+    found = Membership(calibration=0.0, resamples=200)(one_group(stage, [0.1, 0.2, 0.3, 0.5], [0.4]))
+    assert found["membership_auc"].value == pytest.approx(0.75)
+    assert found["membership_auc"].interval == (pytest.approx(0.25), pytest.approx(1.0))
+
+
+# ---- weights of groups --------------------------------------------------------------------------------------------------
+
+
+def test_group_weights_by_hand():
+    """Members: three of group 0, one of 1, one of 2; others: one of 0, three of 1, one of 3. Group 2 has no other side, of
+    the rest 3/4 are of group 0; the four others that count weigh 1 on average over all five."""
+    weight = group_weights(torch.tensor([0, 0, 0, 1, 2]), torch.tensor([0, 1, 1, 1, 3]))
+    assert weight[:5].tolist() == [1.0, 1.0, 1.0, 1.0, 0.0]
+    assert weight[5:].tolist() == pytest.approx([5 * 0.75, 5 * 0.25 / 3, 5 * 0.25 / 3, 5 * 0.25 / 3, 0.0])
+
+
+def test_membership_of_errors_is_told_apart_by_band(gauge):
+    """Large errors belong to large targets: within a band seen and unseen examples are alike, so there is nothing to tell."""
+    made = gauge({"forget": [0.0] * 6 + [5.0] * 2, "retain": [0.0], "holdout": [0.0] * 2 + [5.0] * 6}, bands=[2.0])
+    subject = made.predicting({"forget": [0.1] * 6 + [8.0] * 2, "holdout": [0.1] * 2 + [8.0] * 6})
+    assert ALL_SCORED(subject)["membership_auc"].value == pytest.approx(0.5)
+    unbanded = gauge(made.targets)
+    plain = unbanded.predicting({"forget": [0.1] * 6 + [8.0] * 2, "holdout": [0.1] * 2 + [8.0] * 6})
+    assert ALL_SCORED(plain)["membership_auc"].value > 0.7, "a signal that is not there"
 
 
 # ---- ideals, and nothing to tell ----------------------------------------------------------------------------------------

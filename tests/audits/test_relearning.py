@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from expunge.audits import Figure, References, Relearning, Subject
+from expunge.data import Target
 from expunge.errors import BadSetting
 from expunge.optimizers import Optimizer
 from expunge.split import Batches, Split
@@ -279,3 +280,46 @@ def test_a_forget_stream_of_few_examples_runs_beside_a_longer_retain_stream(blob
     few = Split(Batches(made.data, 16, made.forget.indices[:3].tolist()), made.retain)
     original, gold = (Subject("model", s.model, made.task, few, made.engine) for s in (made.original(), made.gold()))
     assert 1 <= steps(QUICK, gold, original).value < 60
+
+
+# ---- errors instead of accuracies ---------------------------------------------------------------------------------------
+
+REAL = {"forget": [0.0, 0.0], "retain": [0.0, 0.0]}
+STILL = Optimizer("sgd", 1e-9)
+
+
+@pytest.mark.parametrize(("margin", "known"), [(0.0, False), (0.05, False), (0.11, True), (0.3, True)])
+def test_of_errors_the_goal_is_a_share_above_the_originals(gauge, margin, known):
+    """Original off by 2 everywhere, subject by 2.2: known from a margin of 0.1 on."""
+    made = gauge(REAL)
+    original, subject = made.predicting({"forget": [2.0, -2.0]}), made.predicting({"forget": [-2.2, 2.2]})
+    assert steps(Relearning(margin=margin, cap=2, optimizer=STILL), subject, original).value == (0.0 if known else 2.0)
+
+
+def test_a_smaller_error_than_the_originals_needs_no_step_and_a_larger_one_some(gauge):
+    """Were errors taken for scores, it would be the other way round."""
+    made = gauge(REAL)
+    small, large = made.predicting({"forget": [1.0, 1.0]}), made.predicting({"forget": [3.0, 3.0]})
+    still = Relearning(cap=5, optimizer=STILL)
+    assert steps(still, small, large) == Figure(0.0, None)
+    assert steps(still, large, small) == Figure(5.0, None, note="not relearned within the cap of 5 steps")
+    assert steps(still, large, large).value == 0.0, "the original's own error is known"
+
+
+@pytest.mark.parametrize(("margin", "needed"), [(0.0, 8), (0.5, 6), (0.9, 5)])
+def test_steps_by_hand(gauge, margin, needed):
+    """Under absolute errors each step of size 1 moves a forget row by its weight, 2 / 4, over the batch of 2: by 1/4, from 3
+    down to 1, 1.5 or 1.9."""
+    made = gauge(REAL)
+    original, subject = made.predicting({"forget": [1.0, -1.0]}), made.predicting({"forget": [3.0, -3.0]})
+    audit = Relearning(margin=margin, cap=20, optimizer=Optimizer("sgd", 1.0))
+    assert steps(audit, subject, original, subject) == Figure(float(needed), float(needed))
+
+
+def test_the_unit_of_the_target_does_not_matter(gauge):
+    counts = set()
+    for scale in (0.001, 1.0, 5000.0):
+        made = gauge(REAL, Target("price", mean=3.0, scale=scale))
+        original, subject = made.predicting({"forget": [1.0, -1.0]}), made.predicting({"forget": [3.0, -3.0]})
+        counts.add(steps(Relearning(margin=0.5, cap=20, optimizer=Optimizer("sgd", 1.0)), subject, original).value)
+    assert counts == {6.0}

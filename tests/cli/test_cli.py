@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from typer.testing import CliRunner
 
 from expunge.cli import app
@@ -196,6 +197,153 @@ def test_forget_needs_exactly_one_request(job, options, message):
     assert done.exit_code == 2 and message in " ".join(done.stderr.split()) and not Path("out").exists()
 
 
+# ---- real-numbered targets ----------------------------------------------------------------------------------------------
+
+HOMES = "area,city,gap,price\n" + "".join(
+    f"{(row * 7) % 40},{'Oslo' if row % 3 else 'Rome'},{'' if row == 5 else row % 4},{10 * row}\n" for row in range(40)
+)
+
+
+@pytest.fixture
+def homes(job):
+    Path("homes.csv").write_text(HOMES)
+    return job
+
+
+def test_schema_shows_what_becomes_of_each_column(homes):
+    done = call("schema", "homes.csv", "--target", "price")
+    assert done.exit_code == 0 and done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "column  kind      gaps  values      use",
+        "area    number       0  0 to 39     standardised",
+        "city    category     0  Oslo, Rome  2 inputs of 0 or 1",
+        "gap     number       1  0 to 3      standardised, and whether it was missing",
+        "price   number       0  0 to 390    target",
+    ]
+    assert "target" not in call("schema", "homes.csv").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("homes.csv", "--target", "prize"), "homes.csv has no column 'prize' (did you mean price?)"),
+        (("nowhere.csv",), "file not found: nowhere.csv"),
+    ],
+)
+def test_schema_of_what_is_not_there_ends_with_code_2(homes, words, message):
+    done = call("schema", *words)
+    assert done.exit_code == 2 and message in " ".join(done.stderr.split()) and done.stdout == ""
+
+
+WHERE = ("--data", "diabetes", "--model", "mlp", "--epochs", 2, "--method", "shrink-perturb", "--out", "out")
+
+
+def test_forget_a_band_of_real_numbers(job):
+    done = call("forget", *WHERE, "--where", "progression <= 75")
+    assert done.exit_code == 0, done.output
+    assert {path.name for path in Path("out").iterdir()} == {
+        "job.yaml",
+        "model.safetensors",
+        "models",
+        "audit.json",
+        "history.jsonl",
+        "report.html",
+    }
+    summary = " ".join(done.stdout.split())
+    assert "rows whose progression is at most 75 of diabetes: 63 of 332 training examples" in summary
+    assert "MAE on the forgotten data" in summary or "matches retraining" in summary
+    audit = json.loads(Path("out/audit.json").read_text())
+    rows = {row["model"]: row["figures"] for row in audit["cases"][0]["rows"]}
+    assert set(rows) == {"original", "retrained", "retrained-2", "shrink-perturb"}
+    assert rows["retrained"]["forget_wasserstein"]["mean"] == 0 < rows["shrink-perturb"]["forget_wasserstein"]["mean"]
+    assert 20 < rows["retrained"]["holdout_mae"]["mean"] < 200, "in the unit of the progression, from 25 to 346"
+    assert "forget_accuracy" not in rows["original"] and "lira_auc" not in rows["original"]
+    again = call("run", "out/job.yaml", "--out", "again")
+    assert again.exit_code == 0
+    one, two = (read_weights(f"{folder}/model.safetensors")[0] for folder in ("out", "again"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_forget_rows_of_a_table(homes):
+    options = (
+        "--data",
+        "homes.csv",
+        "--target",
+        "price",
+        "--model",
+        "mlp",
+        "--epochs",
+        2,
+        "--method",
+        "finetune",
+        "--out",
+        "out",
+    )
+    done = call("forget", *options, "--where", "city = Rome")
+    assert done.exit_code == 0, done.output
+    assert "rows whose city is 'Rome' of homes: " in " ".join(done.stdout.split())
+    job = yaml.safe_load(Path("out/job.yaml").read_text())
+    assert job["data"] == {"name": "homes.csv", "target": "price"} and job["request"] == {"where": "city = Rome"}
+
+
+def test_audit_of_a_regression_model_made_elsewhere(job):
+    assert call("forget", *WHERE, "--where", "progression <= 75").exit_code == 0
+    models = Path("out/models")
+    references = ("--original", models / "original.safetensors", "--retrained", models / "retrained.safetensors")
+    done = call("audit", "out/job.yaml", "--weights", models / "shrink-perturb.safetensors", *references, "--json")
+    assert done.exit_code == 0, done.output
+    figures = json.loads(done.stdout)
+    rows = json.loads(Path("out/audit.json").read_text())["cases"][0]["rows"]
+    kept = next(row for row in rows if row["model"] == "shrink-perturb")["figures"]
+    for name in ("forget_mae", "holdout_mae", "membership_auc", "tow", "forget_wasserstein", "forget_relative_difference"):
+        assert figures[name]["value"] == pytest.approx(kept[name]["mean"])
+        assert figures[name]["ideal"] == pytest.approx(kept[name]["ideal"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((*WHERE, "--where", "progres <= 75"), "there is no column 'progres'"),
+        ((*WHERE, "--where", "progression"), "'progression' cannot be read as a comparison"),
+        ((*WHERE, "--where", "progression <= 0"), "forget set is empty: no row has progression <= 0"),
+        ((*WHERE, "--where", "bmi > 30", "--rows", "1"), "a request is one of"),
+        ((*WHERE, "--where", "bmi > 30", "--target", "bmi"), "diabetes takes no target (given: bmi)"),
+        ((*WHERE, "--class", "3"), "a class cannot be forgotten here"),
+        (("--data", "homes.csv", "--model", "mlp", "--where", "price < 50", "--out", "out"), "homes.csv: state the target"),
+    ],
+)
+def test_forget_of_what_is_not_there_ends_with_code_2_and_writes_nothing(homes, options, message):
+    done = call("forget", *options)
+    assert done.exit_code == 2 and message in " ".join(done.stderr.split())
+    assert not Path("out").exists() and "Traceback" not in done.output
+
+
+def test_an_unknown_setting_of_the_task_ends_with_code_2(homes):
+    Path("job.yaml").write_text(
+        "data: {name: diabetes}\nmodel: {name: mlp}\nrequest: {where: bmi > 30}\nmethods: [scrub]\ntask: {los: l2}\n"
+    )
+    done = call("run", "job.yaml", "--out", "out")
+    assert done.exit_code == 2 and "job.yaml, line 5, task.los: unknown field" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("classification", "--target", "x"), "study classification has no option --target"),
+        (("classification", "--forget", "x < 1"), "study classification has no option --forget"),
+        (("regression", "--data", "homes.csv"), 'study regression: say what must go of homes.csv: --forget "COLUMN <= VALUE"'),
+        (("regression", "--data", "homes.csv", "--target", "price"), "study regression: say what must go of homes.csv"),
+        (("regression", "--data", "homes.csv", "--forget", "price < 50"), "homes.csv: state the target"),
+        (("regression", "--forget", "price < 50"), "--target and --forget are for a table that --data names"),
+        (("regression", "--data", "digits", "--forget", "x < 1"), "digits has classes, not real-numbered targets"),
+    ],
+)
+def test_a_study_with_options_that_do_not_fit_ends_with_code_2_and_writes_nothing(homes, options, message):
+    done = call("study", *options, "--out", "out", "--json", "study.json")
+    assert done.exit_code == 2 and message in " ".join(done.stderr.split())
+    assert not Path("out").exists() and not Path("study.json").exists()
+
+
 def test_audit_of_weights_made_elsewhere(job):
     assert call("run", "job.yaml", "--out", "out").exit_code == 0
     models = Path("out/models")
@@ -218,13 +366,13 @@ def test_listings():
     assert set(json.loads(call("methods", "--json").stdout)) >= {"retrain", "scrub", "ssd", "salun"}
     one = call("methods", "scrub")
     assert "arXiv 2302.09880" in one.stdout and "max_epochs: 1" in one.stdout
-    assert "classification" in call("tasks").stdout
+    assert all(task in call("tasks").stdout for task in ("classification", "regression"))
     unknown = call("methods", "scrubb")
     assert unknown.exit_code == 2 and "unknown method 'scrubb'; there are" in unknown.stderr
 
 
 def test_help_has_an_example():
-    for verb in ("run", "forget", "audit", "study"):
+    for verb in ("run", "forget", "audit", "schema", "study"):
         assert "Example: expunge" in " ".join(call(verb, "--help").stdout.split())
 
 
@@ -244,7 +392,7 @@ def test_study_writes_its_json(job):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("nothing",), "unknown study 'nothing'; there are classification"),
+        (("nothing",), "unknown study 'nothing'; there are classification, regression"),
         (("classification", "--seeds", 0), "at least 1 seed"),
     ],
 )

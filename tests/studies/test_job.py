@@ -25,7 +25,10 @@ def test_what_is_not_said_has_its_default():
         "size": 32,
         "grayscale": False,
         "columns": None,
+        "target": None,
+        "holdout_share": None,
     }
+    assert job.task is None
     assert job.model.model_dump() == {"name": "mlp", "arguments": {}, "weights": None}
     assert job.engine.model_dump() == {
         "device": "cpu",
@@ -141,7 +144,7 @@ def test_nothing_of_python_is_made_from_a_job():
 def test_an_unknown_field_at_the_top_is_named_beside_the_valid_ones():
     message = fault(MINIMAL + "sed: 1\n", 5, "sed")
     assert message == (
-        "unknown field; there are batch_size, data, deliver, engine, methods, model, request, retrained, seed, title, "
+        "unknown field; there are batch_size, data, deliver, engine, methods, model, request, retrained, seed, task, title, "
         "training, validation"
     )
 
@@ -163,7 +166,7 @@ def test_an_unknown_field_of_a_part_is_named(field):
             MINIMAL.replace("{name: digits}", "{name: digits, nome: x}"),
             1,
             "data.nome",
-            "columns, grayscale, holdout, name, size",
+            "columns, grayscale, holdout, holdout_share, name, size, target, train",
         ),
         (MINIMAL.replace("mlp}", "mlp, nome: x}"), 2, "model.nome", "arguments, name, weights"),
         (MINIMAL + "engine: {nome: x}", 5, "engine.nome", "checkpoint_seconds, checkpoint_steps, device, precision"),

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from expunge.requests import ForgetClass, ForgetFraction, ForgetRows, ForgetWhere
+from expunge.requests import ForgetClass, ForgetFraction, ForgetKind, ForgetRange, ForgetRows, ForgetWhere
 from expunge.studies.job import BadJob, parse_job, request_from
 from studies.jobs import MINIMAL, fault
 
@@ -21,6 +21,13 @@ from studies.jobs import MINIMAL, fault
         ("{column: user, values: [ada, 7]}", ForgetWhere("user", ("ada", "7"))),
         ("{fraction: 0.05}", ForgetFraction(0.05, 0)),
         ("{fraction: 0.5, seed: 4}", ForgetFraction(0.5, 4)),
+        ("{where: 'price <= 100000'}", ForgetRange("price", highest=100000)),
+        ("{where: price <= 1e5}", ForgetRange("price", highest=100000)),
+        ("{where: '0 <= score < 2'}", ForgetRange("score", 0, 2, includes_highest=False)),
+        ("{where: customer = 17}", ForgetWhere("customer", ("17",))),
+        ("{where: season = winter, kind: false}", ForgetWhere("season", ("winter",))),
+        ("{where: season = winter, kind: true}", ForgetKind("season", ("winter",))),
+        ("{where: score < 2, kind: true}", ForgetRange("score", highest=2, includes_highest=False)),
     ],
 )
 def test_every_form_of_a_request(spelled, request_):
@@ -52,12 +59,16 @@ def test_requests_that_are_listed_in_files(tmp_path):
         ("{seed: 3}", "seed"),
         ("{fraction: 0.1, class: 3}", "class, fraction"),
         ("{class: 3, seed: 1}", "class, seed"),
+        ("{kind: true}", "kind"),
+        ("{where: a < 1, column: a}", "column, where"),
+        ("{where: a < 1, seed: 1}", "seed, where"),
+        ("{column: season, values: [winter], kind: true}", "column, kind, values"),
     ],
 )
 def test_fields_that_make_no_request_are_named_beside_all_forms(spelled, named):
     message = fault(MINIMAL.replace("{class: 3}", spelled), 3, "request")
     assert message.startswith("a request is one of {class: 3}, {rows: [1, 5]}, {rows_in: rows.txt}, ")
-    assert "{column: user_id, values: [a]}, {fraction: 0.05}" in message
+    assert "{column: user_id, values: [a]}, {where: 'price <= 1e5'}, {fraction: 0.05}" in message
     assert message.endswith(f"; these fields make none: {named}")
 
 
@@ -76,6 +87,9 @@ def test_fields_that_make_no_request_are_named_beside_all_forms(spelled, named):
         ("{fraction: 5}", "must lie between 0 and 1, not 5.0; 0.05 is 5 %"),
         ("{fraction: 0.5, seed: -1}", "seed of the draw must be 0 or more, not -1"),
         ("{rows_in: nowhere.txt}", "file not found: nowhere.txt"),
+        ("{where: cheap}", "^'cheap' cannot be read as a comparison; write it like price <= 100000, age > 18"),
+        ("{where: price <= much}", "'price <= much' cannot be read as a comparison: 'much' is no number"),
+        ("{where: 5 < price < 1}", "forget set is empty: no number has 5 < price < 1"),
         ("{column: user, values_in: nowhere.csv}", "file not found: nowhere.csv"),
     ],
 )
@@ -92,6 +106,9 @@ def test_a_request_that_makes_no_sense_has_its_line(spelled, message):
         "{rows_in: 5}",
         "{rows_in: [rows.txt]}",
         "{column: user, values_in: null}",
+        "{where: 5}",
+        "{where: null}",
+        "{where: [a < 1]}",
     ],
 )
 def test_a_value_of_the_wrong_kind_in_a_request_has_its_line(spelled):
@@ -107,6 +124,12 @@ def test_a_value_of_the_wrong_kind_in_a_request_has_its_line(spelled):
 def test_a_seed_that_is_no_whole_number_is_refused_and_not_cut_off(seed):
     with pytest.raises(BadJob, match="seed"):
         parse_job(MINIMAL.replace("{class: 3}", f"{{fraction: 0.1, seed: {seed}}}"))
+
+
+@pytest.mark.parametrize("kind", ["1", "'true'", "winter", "null", "0"])
+def test_a_kind_that_is_neither_true_nor_false_is_refused_and_not_passed_over(kind):
+    with pytest.raises(BadJob, match=r"my\.yaml, line 3, request.*kind"):
+        parse_job(MINIMAL.replace("{class: 3}", f"{{where: season = winter, kind: {kind}}}"), "my.yaml")
 
 
 @pytest.mark.parametrize("column", ["[user]", "null"])
