@@ -30,7 +30,7 @@ class PredictionDistance(Audit):
     takes = (RegressionTask,)
     figures: ClassVar[Mapping[str, str]] = {
         "forget_wasserstein": "Wasserstein-1 distance to the retrained model's predictions on the forget set; ideal: 0",
-        "holdout_forget_wasserstein": "Wasserstein-1 distance to retrained predictions on unseen data like the forget set; ideal: 0",
+        "holdout_forget_wasserstein": "Wasserstein-1 distance to its predictions, on unseen examples like these; ideal: 0",
         "forget_distance": "mean distance to the retrained model's prediction for each example of the forget set; ideal: 0",
         "holdout_distance": "mean distance to its prediction for each unseen example like those that stay; ideal: 0",
         "forget_relative_difference": "median distance to the retrained model's prediction, as a share of the target; ideal: 0",
