@@ -18,7 +18,6 @@ COLUMNS: dict[str, tuple[str, float, int | None]] = {
     "lira_auc": ("LiRA AUC", 1, 3),
     "tow": ("ToW", 1, 3),
     "relearn_steps": ("relearn steps", 1, 0),
-    "anamnesis_index": ("AIN", 1, 2),
     "seconds_ratio": ("time / retraining", 1, 2),
 }
 
@@ -28,6 +27,7 @@ def tables(study: dict[str, Any]) -> str:
     found: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
     for row in study["rows"]:
         case, _, metric = row["metric"].rpartition("/")
+        case = case or study["data"]  # of a single case the title is left out
         found.setdefault(case, {}).setdefault(row["method"], {})[metric] = row
     return "\n".join(table(case, methods) for case, methods in found.items())
 
