@@ -362,10 +362,12 @@ def test_it_is_left_out_unless_it_is_asked_for(world):
     assert made.trainings == []
 
 
-def test_without_a_recipe_there_are_no_shadows(world):
+def test_without_a_recipe_the_figure_says_that_it_is_not_known_and_why(world):
     made = world()
     subject = made.subject("forget", "retain")
-    assert LiRA(shadows=4)(subject, References(subject, (subject,))) == {}
+    (figure,) = LiRA(shadows=4)(subject, References(subject, (subject,))).values()
+    assert figure.value is None and figure.ideal is None
+    assert figure.note == "not known: shadow models are trained by the recipe of the original, which was not given"
 
 
 def test_without_unseen_examples_there_is_no_figure(world):

@@ -1,6 +1,7 @@
 """Blindspot: whom the student listens to, what the teacher never sees, and limits in which it is another method."""
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -317,3 +318,32 @@ def test_settings_follow_the_recipe_of_the_original_unless_they_are_given():
 def test_settings_that_make_no_sense_are_refused(settings, message):
     with pytest.raises(BadSetting, match=f"^blindspot: {message}$"):
         Blindspot(**settings)
+
+
+@pytest.mark.parametrize("stop", [3, 15])
+def test_killed_in_either_stage_it_resumes_with_the_same_weights(tmp_path, stop):
+    """`stop` counts losses, of which the teacher's training has 9: the one falls into it, the other into the student's."""
+    method, model = Blindspot(teacher_epochs=3, epochs=4), network()
+
+    class Killed(Exception):
+        pass
+
+    def unlearn(folder, read):
+        return method(model, read, split(), Engine(folder=folder, checkpoint_steps=1, progress=False))
+
+    whole = unlearn(tmp_path / "whole", task())
+    dying, calls = task(), itertools.count()
+    honest = dying.losses
+
+    def losses(outputs, batch):
+        if next(calls) == stop:
+            raise Killed
+        return honest(outputs, batch)
+
+    dying.losses = losses
+    with pytest.raises(Killed):
+        unlearn(tmp_path / "killed", dying)
+    stages = sorted(path.stem for path in (tmp_path / "killed").rglob("*.safetensors"))
+    assert stages == (["blindspot"] if stop == 3 else ["blindspot", "fit"])
+    dying.losses = honest
+    assert same_weights(unlearn(tmp_path / "killed", dying), whole)
