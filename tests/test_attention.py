@@ -7,9 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from expunge.attention import attention_layers, attention_map, recorded
+from expunge.attention import attention_layers, recorded, squared_map
 from expunge.errors import BadSetting
 from expunge.models.pair_lstm import PairLSTM
+
+
+def attention_map(module: nn.Module, output: torch.Tensor) -> torch.Tensor:
+    """a = v / ||v||_2."""
+    return nn.functional.normalize(squared_map(module, output), dim=1)
 
 
 def mlp() -> nn.Module:

@@ -58,7 +58,7 @@ def recorded(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tens
 
     def recorder(name: str) -> Callable[[nn.Module, object, Tensor | tuple[Tensor, ...]], None]:
         def record(module: nn.Module, _: object, output: Tensor | tuple[Tensor, ...]) -> None:
-            found = _squares(module, output[0] if isinstance(output, tuple) else output).reshape(examples[-1], -1)
+            found = squared_map(module, output[0] if isinstance(output, tuple) else output).reshape(examples[-1], -1)
             squares[name] = torch.cat([squares[name], found], 1) if name in squares else found
 
         return record
@@ -75,12 +75,8 @@ def recorded(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tens
             hook.remove()
 
 
-def attention_map(module: nn.Module, output: Tensor) -> Tensor:
-    """The map of one output of a layer, of length 1: shape (rows, positions)."""
-    return F.normalize(_squares(module, output), dim=1)
-
-
-def _squares(module: nn.Module, output: Tensor) -> Tensor:
+def squared_map(module: nn.Module, output: Tensor) -> Tensor:
+    """v, the map of one output of a layer before it is brought to length 1: shape (rows, positions)."""
     squares = output.square()
     if isinstance(module, _CONVOLUTIONS):
         squares = squares.mean(1)

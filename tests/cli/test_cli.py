@@ -33,6 +33,9 @@ def job(tmp_path, monkeypatch):
     return tmp_path
 
 
+FOLDER = {"job.yaml", "model.safetensors", "models", "audit.json", "history.jsonl", "report.html"}
+
+
 def call(*words):
     return RUNNER.invoke(app, [str(word) for word in words], env={"COLUMNS": "120"})
 
@@ -40,14 +43,7 @@ def call(*words):
 def test_run_leaves_the_whole_folder(job):
     done = call("run", "job.yaml", "--out", "out")
     assert done.exit_code == 0, done.output
-    assert {path.name for path in Path("out").iterdir()} == {
-        "job.yaml",
-        "model.safetensors",
-        "models",
-        "audit.json",
-        "history.jsonl",
-        "report.html",
-    }
+    assert {path.name for path in Path("out").iterdir()} == FOLDER
     assert Path("out/job.yaml").read_text() == JOB
     models = {path.stem for path in Path("out/models").iterdir()}
     assert models == {"original", "retrained", "retrained-2", "neggrad-plus", "strong"}
@@ -241,14 +237,7 @@ WHERE = ("--data", "diabetes", "--model", "mlp", "--epochs", 2, "--method", "shr
 def test_forget_a_band_of_real_numbers(job):
     done = call("forget", *WHERE, "--where", "progression <= 75")
     assert done.exit_code == 0, done.output
-    assert {path.name for path in Path("out").iterdir()} == {
-        "job.yaml",
-        "model.safetensors",
-        "models",
-        "audit.json",
-        "history.jsonl",
-        "report.html",
-    }
+    assert {path.name for path in Path("out").iterdir()} == FOLDER
     summary = " ".join(done.stdout.split())
     assert "rows whose progression is at most 75 of diabetes: 63 of 332 training examples" in summary
     assert "MAE on the forgotten data" in summary or "matches retraining" in summary

@@ -27,6 +27,21 @@ def read_columns(csv_path: str | Path, rows: int | None) -> dict[str, np.ndarray
     (_, header), *lines = _read(path) or [(0, [])]
     if not header:
         raise BadFile(f"{path} is empty: expected a header and one line for each training row")
+    check_lines(path, header, lines)
+    if rows is not None and len(lines) != rows:
+        raise BadFile(
+            f"{path} has {len(lines):,} lines below its header, but the training set has {rows:,} rows: "
+            "expected one line for each row, in the same order"
+        )
+    return {name: np.array([line[place] for _, line in lines], dtype=str) for place, name in enumerate(header)}
+
+
+def check_lines(path: Path, header: list[str], lines: list[tuple[int, list[str]]]) -> None:
+    """See that every column has a name of its own, and every numbered line a value for each.
+
+    Raises:
+        BadFile: naming the header or the line that does not.
+    """
     for name in header:
         if not name or header.count(name) > 1:
             raise BadFile(f"{path}: every column needs a name of its own, but the header is {','.join(header)}")
@@ -35,12 +50,6 @@ def read_columns(csv_path: str | Path, rows: int | None) -> dict[str, np.ndarray
             raise BadFile(
                 f"{path}, line {number:,}: {len(line)} values, but the header names {len(header)} columns ({','.join(header)})"
             )
-    if rows is not None and len(lines) != rows:
-        raise BadFile(
-            f"{path} has {len(lines):,} lines below its header, but the training set has {rows:,} rows: "
-            "expected one line for each row, in the same order"
-        )
-    return {name: np.array([line[place] for _, line in lines], dtype=str) for place, name in enumerate(header)}
 
 
 def read_values(path: str | Path, column: str | None = None) -> list[str]:

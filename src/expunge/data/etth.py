@@ -5,7 +5,7 @@ the 24 hours that follow. The first year (8,760 hours) is trained on, the rest i
 its part, so no hour is in both.
 
 The six loads are left out unless asked for. How they go with the temperature does not last: what a network learns of them in
-one part of the record misleads it in a later one. That was seen inside the training year; the holdout had no say in it.
+one part of the record misleads it in a later one, which is seen inside the training year already.
 
 Source: H. Zhou, S. Zhang, J. Peng, S. Zhang, J. Li, H. Xiong, W. Zhang. "Informer: Beyond Efficient Transformer for Long
 Sequence Time-Series Forecasting", AAAI 2021, arXiv 2012.07436.

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from expunge.data.columns import check_lines
 from expunge.data.published import read_failed
 from expunge.data.records import Records, Source, Target
 from expunge.errors import BadFile, BadSetting
@@ -187,14 +188,7 @@ def read_frame(path: Path) -> "pd.DataFrame":
     (_, header), *lines = _read(path) or [(0, [])]
     if not header or not lines:
         raise BadFile(f"{path} is empty: expected a header and one line for each of at least {FEWEST_ROWS} rows")
-    for name in header:
-        if not name or header.count(name) > 1:
-            raise BadFile(f"{path}: every column needs a name of its own, but the header is {','.join(header)}")
-    for number, line in lines:
-        if len(line) != len(header):
-            raise BadFile(
-                f"{path}, line {number:,}: {len(line)} values, but the header names {len(header)} columns ({','.join(header)})"
-            )
+    check_lines(path, header, lines)
     index = pd.Index([number for number, _ in lines], name="line")
     columns = zip(*(line for _, line in lines), strict=True)
     return pd.DataFrame(
