@@ -2,9 +2,9 @@
 
 Shrink and perturb, with settings that follow from the recipe of the model, was the one that matched retraining on every check
 of the regression study's quick budget, for a band of the target and for single records, and on its forecasts, at a fifth of the
-time; in classification it came nearest on CIFAR-10. Single records
-have been learned by heart: they need fewer of the trained weights in the blend than a kind of thing, of which the rest knows
-nothing.
+time; in classification it came nearest on CIFAR-10. Single records have been learned by heart: they need fewer of the trained
+weights in the blend than a kind of thing, of which the rest knows nothing. It falls short where a large part of what a network
+has memorised must go (the study's sentences): look at the attack before you trust it.
 """
 
 from expunge.methods import Method, Retrain, ShrinkPerturb

@@ -131,6 +131,7 @@ def band_methods(recipe: Retrain) -> dict[str, Method]:
     epochs, rate = recipe.epochs, recipe.optimizer.learning_rate
     return {
         "blindspot": Blindspot.from_recipe(recipe),
+        "blindspot-cold": Blindspot.from_recipe(recipe, warm_start=0.0),
         "blindspot-half": Blindspot.from_recipe(replace(recipe, epochs=epochs // 2)),
         "blindspot-published": PUBLISHED,
         "shrink-perturb": recommended(recipe, kind=True),
