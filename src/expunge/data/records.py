@@ -67,7 +67,7 @@ class Target:
     """How the real-numbered targets of a source were scaled: a stored target is (value - mean) / scale.
 
     Networks learn at one rate whatever the unit, when all targets are about as large as one. `mean` and `scale` are those of
-    the training set.
+    the training set, what must go included: two numbers of it stay behind.
 
     Args:
         name: what the target is called, such as a column's header.
