@@ -44,7 +44,7 @@ $(VENV)/core.done: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/dev.done: $(VENV)/core.done
-	$(PIP) --editable '.[dev]'
+	$(PIP) --editable '.[dev,graph]'
 	@touch $@
 
 $(VENV)/all.done: $(VENV)/core.done
