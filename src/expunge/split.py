@@ -172,10 +172,13 @@ def in_proportion(forget: Stream, retain: Stream) -> Paired:
     """Pair two streams so that each step sees forget and retain examples in the proportion that they have in the training set.
 
     One epoch is one pass over `retain`, and at least one over `forget` beside it, in batches that are as much smaller: it costs
-    what an epoch over the whole training set costs. Where one of the two is not a :class:`Batches`, batches stay as they are.
+    what an epoch over the whole training set costs. Where one of the two does not know its examples, or has all in one batch,
+    batches stay as they are.
     """
-    if isinstance(forget, Batches) and isinstance(retain, Batches) and len(retain.indices):
-        forget = forget.with_batch_size(max(1, -(-retain.batch_size * forget.examples // retain.examples)))
+    if all(getattr(stream, "batch_size", None) and hasattr(stream, "with_batch_size") for stream in (forget, retain)):
+        known: Any = retain
+        if known.examples:
+            forget = forget.with_batch_size(max(1, -(-known.batch_size * forget.examples // known.examples)))  # type: ignore[attr-defined]
     return paired(forget, retain, "retain")
 
 
@@ -183,13 +186,15 @@ def joined(pair: Pair) -> tuple[Any, int]:
     """Both halves of a pair as one batch, the forget half first, and how many examples that has.
 
     One forward pass then serves both, and layers that look at the whole batch (batch normalisation) see what they saw in
-    training.
+    training. A batch that knows better how it stands beside another (`batch.beside(other)`) is asked.
 
     >>> joined(Pair((torch.zeros(1, 2), torch.tensor([7])), (torch.ones(2, 2), torch.tensor([8, 9]))))[0][1].tolist()
     [7, 8, 9]
     """
-    both = tree_map(lambda *parts: torch.cat(parts), _as_tuple(pair.forget), _as_tuple(pair.retain))
-    return both, len(next(leaf for leaf in tree_leaves(pair.forget) if isinstance(leaf, torch.Tensor)))
+    count = len(next(leaf for leaf in tree_leaves(pair.forget) if isinstance(leaf, torch.Tensor)))
+    if hasattr(pair.forget, "beside"):
+        return pair.forget.beside(pair.retain), count
+    return tree_map(lambda *parts: torch.cat(parts), _as_tuple(pair.forget), _as_tuple(pair.retain)), count
 
 
 def _as_tuple(batch: Any) -> Any:
@@ -282,7 +287,8 @@ def forget_share(split: Split) -> float:
 def stream_digest(stream: Any) -> str:
     """A digest of what a stream holds: equal digests, equal batches.
 
-    It covers rows, sizes and, for a `TensorDataset`, every value. Of other datasets and streams only type and length are seen.
+    It covers rows, sizes and, for a `TensorDataset`, every value; a part with a `digest` of its own is taken by it. Of other
+    datasets and streams only type and length are seen.
     """
     if isinstance(stream, Batches):
         content = stream.dataset.tensors if isinstance(stream.dataset, TensorDataset) else ()
@@ -291,10 +297,15 @@ def stream_digest(stream: Any) -> str:
             digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:32]
+    if isinstance(stream, torch.Tensor):
+        values = stream.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+        return hashlib.blake2b(f"{stream.dtype} {tuple(stream.shape)}".encode() + values).hexdigest()[:32]
+    if isinstance(own := getattr(stream, "digest", None), str):
+        return own
     if is_dataclass(stream) and not isinstance(stream, type):
         parts = (stream_digest(getattr(stream, part.name)) for part in fields(stream))
         return f"{type(stream).__name__}({', '.join(parts)})"
-    if isinstance(stream, str | int | float | None):
+    if isinstance(stream, str | int | float | tuple | None):
         return repr(stream)
     try:
         return f"{type(stream).__name__} of {len(stream)}"
