@@ -64,7 +64,8 @@ def recorded(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tens
         return record
 
     try:
-        hooks.append(inner.register_forward_pre_hook(count))
+        if layers:
+            hooks.append(inner.register_forward_pre_hook(count))
         for name in layers:
             hooks.append(modules[name].register_forward_hook(recorder(name)))
         yield squares

@@ -285,19 +285,19 @@ class Engine:
             return None
         return load_weights(model, path), found
 
-    def make(self, name: str, build: Callable[[], nn.Module], like: nn.Module, key: str) -> tuple[nn.Module, float]:
+    def make(self, name: str, build: Callable[[], nn.Module], like: nn.Module | None, key: str) -> tuple[nn.Module, float]:
         """Build a model within the scope `name`, timed; a restarted run loads the finished result instead of building again.
 
         Args:
             build: makes the model; the fits inside resume by themselves.
-            like: a model with the keys and shapes of the result.
+            like: a model with the keys and shapes of the result; None where there is none: such a result is not kept.
             key: all that the result depends on; a result that was kept for another key is not used.
 
         Returns:
             the model, and the seconds that it took, over all restarts.
         """
         with self.scope(name):
-            found = self.kept("result", copy.deepcopy(like), key=key)
+            found = None if like is None else self.kept("result", copy.deepcopy(like), key=key)
             if found is not None:
                 self.history += json.loads(found[1]["history"])
                 return found[0].to(self.device).eval(), float(found[1]["seconds"])
@@ -305,7 +305,8 @@ class Engine:
             started, earlier, before = time.monotonic(), self.resumed_seconds, len(self.history)
             model = build()
             seconds = time.monotonic() - started + self.resumed_seconds - earlier
-            self.keep("result", model, key=key, seconds=repr(seconds), history=json.dumps(self.history[before:]))
+            if like is not None:
+                self.keep("result", model, key=key, seconds=repr(seconds), history=json.dumps(self.history[before:]))
             return model, seconds
 
     def _path(self, full_name: str) -> Path:

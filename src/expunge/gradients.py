@@ -78,12 +78,31 @@ class _Functional:
 
 
 def _per_example_squares(model: nn.Module, losses: Losses, parameters: dict[str, Tensor], batch: Any) -> dict[str, Tensor]:
+    if not _stackable(batch):
+        return _one_by_one(model, losses, parameters, batch)
+
     def single(values: dict[str, Tensor], example: Any) -> Tensor:
         alone = recursively_apply(lambda tensor: tensor.unsqueeze(0), example)
         return losses(_Functional(model, values), alone).sum()
 
     gradients = vmap(grad(single), in_dims=(None, 0), randomness="different")(parameters, batch)
     return {name: value.square().sum(0) for name, value in gradients.items()}
+
+
+def _one_by_one(model: nn.Module, losses: Losses, parameters: dict[str, Tensor], batch: Any) -> dict[str, Tensor]:
+    """For batches that hold more than tensors, such as a graph: one forward pass, then one backward pass for each example."""
+    values = {name: value.clone().requires_grad_(True) for name, value in parameters.items()}
+    totals = {name: torch.zeros_like(value) for name, value in values.items()}
+    for each in losses(_Functional(model, values), batch):
+        found = torch.autograd.grad(each, list(values.values()), retain_graph=True, allow_unused=True, materialize_grads=True)
+        for total, part in zip(totals.values(), found, strict=True):
+            total += part.square()
+    return totals
+
+
+def _stackable(batch: Any) -> bool:
+    """Whether a batch holds nothing but tensors, so that its examples can be taken apart."""
+    return all(isinstance(leaf, Tensor) for leaf in tree_leaves(batch))
 
 
 def _batch_squares(model: nn.Module, losses: Losses, parameters: dict[str, Tensor], batch: Any) -> dict[str, Tensor]:
@@ -97,5 +116,9 @@ def _limited(model: nn.Module, batches: Stream, max_examples: int | None) -> Ite
         if max_examples is not None and seen >= max_examples:
             return
         size = len(next(tensor for tensor in tree_leaves(batch) if isinstance(tensor, Tensor)))
+        if max_examples is not None and size > max_examples - seen and not _stackable(batch):
+            # one backward pass for each example: only as many as are wanted, spread over the batch, which may be sorted
+            rows = torch.linspace(0, size - 1, max_examples - seen).long()
+            batch, size = recursively_apply(lambda tensor, rows=rows: tensor[rows], batch), len(rows)
         seen += size
         yield on_device_of(model, batch), size

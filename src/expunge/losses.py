@@ -69,3 +69,27 @@ def activation_distance(first: Tensor, second: Tensor) -> Tensor:
     tensor([1.4142])
     """
     return (F.softmax(first, dim=-1) - F.softmax(second, dim=-1)).norm(dim=-1)
+
+
+def bernoulli_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    r"""KL(teacher || student) between softened answers to yes-or-no questions, times T^2 so that gradients keep their scale.
+
+        KL_i = T^2 * [ p log(p / q) + (1 - p) log((1 - p) / (1 - q)) ],    p = sigmoid(teacher / T),  q = sigmoid(student / T)
+
+    Args:
+        student: logits, shape (n,).
+        teacher: logits, same shape.
+        temperature: T > 0, no unit.
+
+    Returns:
+        shape (n,), in nats.
+
+    >>> import torch
+    >>> bernoulli_kl(torch.tensor([0.0, 2.0]), torch.tensor([math.log(3.0), 2.0])).round(decimals=4)
+    tensor([0.1308, 0.0000])
+    """
+    student, teacher = student / temperature, teacher / temperature
+    yes = F.logsigmoid(teacher) - F.logsigmoid(student)
+    no = F.logsigmoid(-teacher) - F.logsigmoid(-student)
+    share = teacher.sigmoid()
+    return temperature**2 * (share * yes + (1 - share) * no)

@@ -2,9 +2,20 @@
 
 from expunge.registry import by_name
 from expunge.tasks.classification import ClassificationTask
+from expunge.tasks.graph import GraphTask
+from expunge.tasks.link_prediction import LinkPredictionTask
+from expunge.tasks.node_classification import NodeClassificationTask
 from expunge.tasks.regression import RegressionTask
 from expunge.tasks.task import Task
 
-TASKS = by_name((ClassificationTask, RegressionTask))
+TASKS = by_name((ClassificationTask, RegressionTask, LinkPredictionTask, NodeClassificationTask))
 
-__all__ = ["TASKS", "ClassificationTask", "RegressionTask", "Task"]
+__all__ = [
+    "TASKS",
+    "ClassificationTask",
+    "GraphTask",
+    "LinkPredictionTask",
+    "NodeClassificationTask",
+    "RegressionTask",
+    "Task",
+]

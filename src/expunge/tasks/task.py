@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from expunge.engine import on_device_of
 from expunge.modes import evaluating
 from expunge.registry import Registered
+from expunge.split import Split
 
 Batch = TypeVar("Batch")
 
@@ -23,6 +24,7 @@ class Task(Registered, ABC, Generic[Batch]):
     score_name: ClassVar[str] = "score"
     higher_is_better: ClassVar[bool] = True  # false where the score is an error
     loss_unit: ClassVar[str] = ""
+    relearn_margin: ClassVar[float] = 0.05  # share of the original's score within which something counts as known again
     unit: str = ""  # of the score
 
     @abstractmethod
@@ -67,6 +69,10 @@ class Task(Registered, ABC, Generic[Batch]):
     def group_name(self, group: int) -> str:
         """What reports call a group."""
         return str(group)
+
+    def as_trained(self, split: Split) -> Split:
+        """The parts of a split as the original model was used on them; the same unless batches carry what a request changes."""
+        return split
 
     def evaluate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
         """Mean score and mean loss over all examples of a stream, in evaluation mode; the model's mode is left as it was."""
