@@ -14,10 +14,18 @@ COLUMNS: dict[str, tuple[str, float, int | None]] = {
     "holdout_forget_mae": ("MAE unseen like it", 1, None),
     "holdout_mae": ("MAE unseen", 1, None),
     "forget_wasserstein": ("Wasserstein", 1, None),
+    "forget_probability": ("p deleted, %", 100, 1),
+    "link_auc": ("AUC test", 1, 3),
+    "deleted_retained_auc": ("deleted / retained", 1, 3),
+    "deleted_unseen_auc": ("deleted / unseen", 1, 3),
+    "forget_js": ("JS", 1, 3),
+    "retain_shift": ("shift kept, points", 100, 1),
     "membership_auc": ("attack AUC", 1, 3),
+    "membership_two_sided": ("attack, two-sided", 1, 3),
     "lira_auc": ("LiRA AUC", 1, 3),
     "tow": ("ToW", 1, 3),
     "relearn_steps": ("relearn steps", 1, 0),
+    "macs": ("MACs, millions", 1e-6, 1),
     "seconds_ratio": ("time / retraining", 1, 2),
 }
 

@@ -9,9 +9,11 @@ from torch.utils.data import TensorDataset
 
 from expunge.audits import Subject
 from expunge.data import Target
+from expunge.data.graph_splits import LinkSplit
 from expunge.engine import Engine
+from expunge.graphs import Graph
 from expunge.split import Batches, Split
-from expunge.tasks import ClassificationTask, RegressionTask
+from expunge.tasks import ClassificationTask, LinkPredictionTask, RegressionTask
 
 
 class Lookup(nn.Module):
@@ -112,6 +114,54 @@ class Gauge:
 @pytest.fixture
 def gauge() -> type[Gauge]:
     return Gauge
+
+
+class Told(nn.Module):
+    """Gives pair number `pairs[i, 0] // 2` of a table its logit, whatever the graph."""
+
+    reads_graph = True
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(logits)
+
+    def forward(self, graph: Graph) -> Tensor:
+        return torch.zeros(graph.nodes, 1)
+
+    def decode(self, embeddings: Tensor, pairs: Tensor) -> Tensor:
+        return self.logits[pairs[:, 0] // 2]
+
+
+class Web:
+    """The same with edges: each pair has two nodes of its own, and subjects answer logits from a table.
+
+    Args:
+        pairs: how many pairs each part has: edges to forget, to retain, unseen ones, and pairs that are none.
+    """
+
+    PARTS = ("forget", "retain", "unseen", "none")
+
+    def __init__(self, seed: int = 0, **pairs: int) -> None:
+        self.counts = {part: pairs.get(part, 0) for part in self.PARTS}
+        total = sum(self.counts.values())
+        parts = torch.arange(2 * total).view(-1, 2).split(list(self.counts.values()))
+        self.pairs = dict(zip(self.PARTS, parts, strict=True))
+        graph = Graph.of(2 * total, torch.cat([self.pairs["forget"], self.pairs["retain"]]))
+        nothing = graph.edges.new_empty(0, 2)
+        made = LinkSplit(graph, nothing, self.pairs["unseen"], self.pairs["none"])
+        self.split = made.without(torch.arange(self.counts["forget"]))
+        self.task = LinkPredictionTask(lambda: Told(torch.zeros(total)))
+        self.engine = Engine(seed=seed, progress=False)
+
+    def subject(self, **logits: Sequence[float]) -> Subject:
+        """A model with these logits; 0 in the parts that are not named."""
+        given = [logit for part, count in self.counts.items() for logit in logits.get(part, [0.0] * count)]
+        return Subject("by hand", Told(torch.tensor(given)), self.task, self.split, self.engine)
+
+
+@pytest.fixture
+def web() -> type[Web]:
+    return Web
 
 
 class Blobs:

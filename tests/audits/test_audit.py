@@ -105,6 +105,10 @@ def test_each_audit_is_known_by_its_files_name():
     assert list(AUDITS) == [
         "accuracy",
         "error",
+        "probability",
+        "link-auc",
+        "link-change",
+        "multiply-accumulates",
         "tow",
         "membership",
         "lira",

@@ -8,8 +8,9 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from expunge.audits import Membership, References, Subject
-from expunge.audits.membership import Trial, _rates, group_weights
+from expunge.audits.membership import Trial, _rates
 from expunge.engine import Engine
+from expunge.matching import group_weights
 from expunge.split import Batches, Split
 from expunge.tasks import ClassificationTask
 
@@ -70,6 +71,27 @@ def test_a_model_that_knows_its_examples_by_heart_is_found_out():
     assert found["membership_accuracy"].value > 0.85
     assert 0.35 < found["membership_auc"].ideal < 0.65
     assert found["membership_accuracy"].ideal < 0.65
+
+
+# ---- to either side -----------------------------------------------------------------------------------------------------
+
+
+def test_an_attacker_who_takes_either_side_finds_what_is_strange_as_well_as_what_is_known(stage):
+    #  AUC by hand: 3 of 4 pairs, 1 of 4 pairs, 2 of 4 pairs
+    for forget, auc, two_sided in (([0.1, 0.4], 0.75, 0.75), ([0.4, 0.9], 0.25, 0.75), ([0.1, 0.9], 0.5, 0.5)):
+        found = ALL_SCORED(one_group(stage, forget, [0.2, 0.5]))
+        assert found["membership_auc"].value == pytest.approx(auc)
+        assert found["membership_two_sided"].value == pytest.approx(two_sided)
+
+
+def test_the_two_sided_ideal_is_the_retrained_models_own_not_a_half(stage):
+    made = stage({"forget": [0] * 4, "retain": [0], "holdout": [0] * 4}, classes=2)
+    unseen = [1.0, 2.0, 3.0, 4.0]
+    subject, gold = (made.losing({"forget": forget, "holdout": unseen}) for forget in ([0.5] * 4, [3.5] * 4))
+    found = ALL_SCORED(subject, References(retrained=(gold,)))
+    assert (found["membership_auc"].value, found["membership_auc"].ideal) == (1.0, 0.25)
+    assert (found["membership_two_sided"].value, found["membership_two_sided"].ideal) == (1.0, 0.75)
+    assert ALL_SCORED(subject)["membership_two_sided"].ideal is None
 
 
 # ---- groups -------------------------------------------------------------------------------------------------------------

@@ -26,6 +26,15 @@ ERRORS = {
     "forget_wasserstein": 0.0,
 }
 ERRORS_BEFORE = ERRORS | {"forget_mae": 0.17, "holdout_forget_mae": 0.35, "membership_auc": 0.60, "forget_wasserstein": 0.25}
+LINKS = {
+    "forget_probability": 0.86,
+    "retain_probability": 0.92,
+    "holdout_probability": 0.67,
+    "link_auc": 0.917,
+    "deleted_retained_auc": 0.652,
+    "membership_auc": 0.565,
+}
+LINKS_BEFORE = LINKS | {"forget_probability": 0.96, "deleted_retained_auc": 0.400, "membership_auc": 0.751}
 EXPLANATIONS = {
     "forget_accuracy": "accuracy on what must go; ideal: the retrained model's",
     "membership_auc": "AUC of the loss attack; ideal: the retrained model's",
@@ -53,6 +62,11 @@ def row(name: str, role: Role = "method", drawn: Curves | None = None, n: int = 
 def errors_row(name: str, role: Role = "method", drawn: Curves | None = None, n: int = 1, **figures: Any) -> Row:
     """The same for a model of numbers, which is scored by its error."""
     return Row(name, role, _values((ERRORS_BEFORE if role == "original" else ERRORS) | figures, ERRORS, n), drawn)
+
+
+def links_row(name: str, role: Role = "method", n: int = 1, **figures: Any) -> Row:
+    """The same for a model that predicts links."""
+    return Row(name, role, _values((LINKS_BEFORE if role == "original" else LINKS) | figures, LINKS, n))
 
 
 def _values(figures: Mapping[str, Any], ideals: Mapping[str, float], n: int) -> dict[str, Value]:
@@ -91,6 +105,17 @@ def errors_case(*methods: Row, chance: float | None = 0.05, unit: str = "", draw
     return Case("band 2", "targets from 1.2 to 2.5", rows, "mae", higher_is_better=False, unit=unit, loss_unit="")
 
 
+def links_case(*methods: Row) -> Case:
+    """Original, retrained, retrained again, and `methods`, on links."""
+    rows = (
+        links_row("original", "original"),
+        links_row("retrained", "retrained", seconds_ratio=1.0),
+        links_row("retrained-2", "noise floor", deleted_retained_auc=0.657, membership_auc=0.570),
+        *methods,
+    )
+    return Case("237 edges", "237 of 4,752 edges", rows, "probability")
+
+
 def answering(seed: int, classes: tuple[str, ...] = ("0 to 1.2", "1.2 to 2.5")) -> Curves:
     """Curves of a model of numbers: the same examples in each, answered a little differently."""
     targets, noise = random.Random(0), random.Random(seed)
@@ -119,6 +144,8 @@ class Making:
     case: Callable[..., Case] = case
     errors_row: Callable[..., Row] = errors_row
     errors_case: Callable[..., Case] = errors_case
+    links_row: Callable[..., Row] = links_row
+    links_case: Callable[..., Case] = links_case
     answering: Callable[..., Curves] = answering
     evidence: Callable[..., Evidence] = evidence
     curves: Callable[..., Curves] = curves

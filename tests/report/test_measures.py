@@ -118,6 +118,30 @@ def test_a_share_of_difference_has_an_ideal_of_its_own(make):
     assert (hints["forget_relative_difference"], hints["lira_tpr"]) == ("ideal 0", "as retrained")
 
 
+def test_links_have_columns_of_their_own_and_their_units(make):
+    more = {"deleted_unseen_auc": 0.5, "forget_js": 0.024, "retain_shift": Value(-0.012, 0.0, 1, 0.0), "macs": 30_737_280.0}
+    detail = {"deleted_retained_gap": 0.1, "retain_lowered": Value(0.0, 0.0, 1, 0.0), "membership_two_sided": 0.6}
+    ratios = {"membership_ratio_before_after": 1.1, "membership_ratio_after_before": 0.91}
+    case = make.links_case(make.links_row("m", **more, **detail, **ratios))
+    main, rest = ({column.metric: column for column in columns(case)} for columns in (main_columns, other_columns))
+    order = ["forget_probability", "link_auc", "deleted_retained_auc", "deleted_unseen_auc", "membership_auc", "forget_js"]
+    assert [metric for metric in main if metric in order] == order and "retain_shift" in main
+    assert rest.keys() == detail.keys() | ratios.keys() | {"macs"}
+    assert all("_" not in column.label for column in [*main.values(), *rest.values()])
+    assert main["forget_probability"].group == "probability in % on data that was"
+    assert main["forget_probability"].write(0.86) == "86.0"
+    assert main["retain_shift"].label == "shift, kept, points" and main["retain_shift"].write(-0.012) == "-1.2"
+    assert rest["macs"].write(30_737_280.0) == "30,737,280"
+    hints = dict(zip(rest, table(case, list(rest.values())).hints, strict=True))
+    assert hints["retain_lowered"] == "as retrained", "where the retrained model happens to have 0"
+
+
+def test_the_two_sided_attack_stands_among_the_details_of_every_report(make):
+    case = make.case(make.row("m", membership_two_sided=0.6))
+    assert "membership_two_sided" not in [column.metric for column in main_columns(case)]
+    assert "membership_two_sided" in [column.metric for column in other_columns(case)]
+
+
 def test_words():
     assert (listed([]), listed(["a"]), listed(["a", "b", "c"])) == ("", "a", "a, b and c")
     assert printable("a\x00\n\tb\x1b[0m") == "a b[0m"

@@ -1,4 +1,4 @@
-"""The verdict where the score is an error: relative limits, over-forgetting, and chance as a measure."""
+"""The verdict where the score is an error or the probability of a link: limits, over-forgetting, and chance as a measure."""
 
 import dataclasses
 import math
@@ -6,7 +6,7 @@ import math
 import pytest
 
 from expunge.report.measures import main_columns
-from expunge.report.rules import OF_ERRORS, OF_SCORES, rules
+from expunge.report.rules import OF_ERRORS, OF_LINKS, OF_SCORES, rules
 from expunge.report.tables import table
 from expunge.report.verdict import best, can_tell, cautions, failures, limits, outcome, state, verdict
 
@@ -99,7 +99,7 @@ def test_more_error_is_over_forgetting_and_less_is_knowing(make, metric, value, 
 
 
 def test_every_rule_has_words_for_each_side_that_there_is():
-    for rule in (*OF_SCORES, *OF_ERRORS):
+    for rule in (*OF_SCORES, *OF_ERRORS, *OF_LINKS):
         assert rule.words and rule.above and rule.above != rule.below
         assert bool(rule.below) == (rule.of != "noise floor")
 
@@ -189,3 +189,88 @@ def test_heads_of_columns_say_the_limits(make):
 def test_nothing_is_judged_without_a_retrained_model(make):
     case = without(make.errors_case(make.errors_row("m")), "retrained")
     assert rules(case) == {} and outcome(case) == "not proven"
+
+
+# ---- links --------------------------------------------------------------------------------------------------------------
+
+LINKS = {"link_auc": (0.917, 0.015), "deleted_retained_auc": (0.652, 0.05), "membership_auc": (0.565, 0.05)}
+
+
+def test_links_are_judged_by_areas_and_nothing_else(make):
+    case = make.links_case()
+    assert limits(case) == pytest.approx({metric: allowed for metric, (_, allowed) in LINKS.items()})
+    odd = make.links_row("odd", forget_probability=0.1, holdout_probability=0.1, forget_js=0.9, membership_two_sided=0.99)
+    assert failures(odd, case) == ()
+    assert state(case.role("noise floor"), case) == "matches" and can_tell(case)
+    assert missed(case, case.role("original")) == ["deleted_retained_auc", "membership_auc"]
+
+
+@pytest.mark.parametrize("metric", LINKS)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_of_links_the_edge_passes_and_a_hair_more_fails(make, metric, sign):
+    ideal, allowed = LINKS[metric]
+    edge = make.links_row("edge", **{metric: ideal + sign * allowed})
+    beyond = make.links_row("beyond", **{metric: ideal + sign * (allowed + 1e-6)})
+    case = make.links_case(edge, beyond)
+    assert missed(case, edge) == [] and missed(case, beyond) == [metric]
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "words"),
+    [
+        ("link_auc", 0.95, "nobody is harmed"),
+        ("link_auc", 0.85, "lost ability that should have stayed"),
+        (
+            "deleted_retained_auc",
+            0.98,
+            "stand out from those that stay more than they would had they never been seen: it over-",
+        ),
+        ("deleted_retained_auc", 0.50, "look more like those that stay"),
+        ("membership_auc", 0.75, "more familiar"),
+        ("membership_auc", 0.23, "less likely to it than to a model that never saw them: it over-forgets"),
+    ],
+)
+def test_deleted_edges_that_stand_out_are_over_forgotten(make, metric, value, words):
+    method = make.links_row("m", **{metric: value})
+    (failure,) = failures(method, make.links_case(method))
+    assert failure.metric == metric and words in failure.meaning
+
+
+def test_a_miss_of_links_reads_as_a_sentence(make):
+    method = make.links_row("d2dgn", deleted_retained_auc=0.983)
+    assert verdict(make.links_case(method)) == (
+        "d2dgn differs from retraining: the AUC of retained against deleted edges is 0.983, retrained 0.652."
+    )
+
+
+def over_forgetting(case):
+    return [each.partition(". That is past the target")[0] for each in cautions(case, seeds=2) if "over-forget" in each]
+
+
+def test_methods_that_over_forget_links_are_called_out_with_their_figures(make):
+    published = make.links_row("d2dgn-published", deleted_retained_auc=0.983, membership_auc=0.225)
+    short = make.links_row("unlink", deleted_retained_auc=0.577, membership_auc=0.650)
+    assert over_forgetting(make.links_case(published, short)) == [
+        "d2dgn-published over-forgets: its AUC of retained against deleted edges is 0.983, retrained 0.652"
+    ]
+    gnndelete = make.links_row("gnndelete", deleted_retained_auc=0.816)
+    assert over_forgetting(make.links_case(published, short, gnndelete)) == [
+        "d2dgn-published and gnndelete over-forget: their AUCs of retained against deleted edges are 0.816 to 0.983, "
+        "retrained 0.652"
+    ]
+    strange = make.links_row("strange", membership_auc=0.400)
+    assert over_forgetting(make.links_case(strange, gnndelete)) == [
+        "strange over-forgets: its AUC of the membership attack is 0.400, retrained 0.565; "
+        "gnndelete over-forgets: its AUC of retained against deleted edges is 0.816, retrained 0.652"
+    ]
+
+
+def test_links_that_are_within_what_is_allowed_or_short_of_the_target_are_not_called_out(make):
+    inside = make.links_row("inside", deleted_retained_auc=0.70, membership_auc=0.52)
+    short = make.links_row("short", deleted_retained_auc=0.40, membership_auc=0.90)
+    broken = make.links_row("broken", deleted_retained_auc=math.nan)
+    worse = make.links_row("worse", link_auc=0.6)
+    assert over_forgetting(make.links_case(inside, short, broken, worse)) == []
+    past = make.links_row("past", deleted_retained_auc=0.98)
+    assert over_forgetting(without(make.links_case(past), "retrained")) == []
+    assert over_forgetting(without(make.links_case(past), "original")) != []

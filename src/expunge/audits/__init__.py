@@ -5,9 +5,13 @@ from expunge.audits.anamnesis import Anamnesis
 from expunge.audits.audit import Audit, Figure, References, Subject
 from expunge.audits.distance import Distance
 from expunge.audits.error import Error
+from expunge.audits.link_auc import LinkAUC
+from expunge.audits.link_change import LinkChange
 from expunge.audits.lira import LiRA
 from expunge.audits.membership import Membership
+from expunge.audits.multiply_accumulates import MultiplyAccumulates
 from expunge.audits.prediction_distance import PredictionDistance
+from expunge.audits.probability import Probability
 from expunge.audits.relearning import Relearning
 from expunge.audits.run_time import RunTime
 from expunge.audits.tow import ToW
@@ -15,7 +19,23 @@ from expunge.audits.zero_retrain import ZeroRetrain
 from expunge.registry import by_name
 
 AUDITS = by_name(
-    (Accuracy, Error, ToW, Membership, LiRA, ZeroRetrain, Relearning, Anamnesis, Distance, PredictionDistance, RunTime)
+    (
+        Accuracy,
+        Error,
+        Probability,
+        LinkAUC,
+        LinkChange,
+        MultiplyAccumulates,
+        ToW,
+        Membership,
+        LiRA,
+        ZeroRetrain,
+        Relearning,
+        Anamnesis,
+        Distance,
+        PredictionDistance,
+        RunTime,
+    )
 )
 
 __all__ = [
@@ -27,8 +47,12 @@ __all__ = [
     "Error",
     "Figure",
     "LiRA",
+    "LinkAUC",
+    "LinkChange",
     "Membership",
+    "MultiplyAccumulates",
     "PredictionDistance",
+    "Probability",
     "References",
     "Relearning",
     "RunTime",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from expunge.audits.audit import PARTS, Audit, Figure, References, Subject
-from expunge.tasks import RegressionTask
+from expunge.tasks import LinkPredictionTask, RegressionTask
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Accuracy(Audit):
     }
 
     def examine(self, subject: Subject, references: References) -> dict[str, Figure]:
-        return {} if isinstance(subject.task, RegressionTask) else mean_scores(subject, references)
+        explained_elsewhere = isinstance(subject.task, RegressionTask | LinkPredictionTask)
+        return {} if explained_elsewhere else mean_scores(subject, references)
 
 
 def mean_scores(subject: Subject, references: References) -> dict[str, Figure]:

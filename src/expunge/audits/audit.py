@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from expunge.engine import Engine
 from expunge.errors import WrongTask
 from expunge.registry import Registered
-from expunge.split import Batches, Split, Stream, one_epoch
+from expunge.split import Split, Stream, one_epoch
 from expunge.tasks import Task
 
 Part = Literal["forget", "retain", "holdout", "holdout_forget"]
@@ -103,8 +103,9 @@ class Subject:
 
 
 def _in_fixed_order(stream: Stream, engine: Engine) -> Iterator[Any]:
-    """The same order for every model, also where a foreign stream shuffles itself."""
-    return iter(stream) if isinstance(stream, Batches) else one_epoch(stream, torch.Generator().manual_seed(engine.seed))
+    """The same order for every model, also where a foreign stream shuffles itself; ours do so for training alone."""
+    ours = hasattr(stream, "epoch")
+    return iter(stream) if ours else one_epoch(stream, torch.Generator().manual_seed(engine.seed))
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from expunge.audits.audit import Audit, Figure, Part, References, Subject
-from expunge.audits.membership import Trial, group_weights
+from expunge.audits.membership import Trial
 from expunge.errors import BadSetting
+from expunge.matching import group_weights
 from expunge.split import Batches
 from expunge.tasks import RegressionTask
 

@@ -6,7 +6,8 @@ Forget examples stand against unseen examples of the same kind: each unseen exam
 same share on both sides, or else difficulty would be taken for membership; a group without unseen examples is left out. The
 threshold of the attack's accuracy is learned on other data, members from the retain set against unseen examples that are not
 scored. A retrained model shows about 0.5; the *retrained model's own value* is the ideal, for below it examples stand out as
-forgotten. One attack on one model is a lower bound on what leaks, not a proof of absence.
+forgotten. An attacker who knows that takes either side: two-sided, the AUC is max(AUC, 1 - AUC). One attack on one model is a
+lower bound on what leaks, not a proof of absence.
 
 Reference: S. Yeom, I. Giacomelli, M. Fredrikson, S. Jha. "Privacy Risk in Machine Learning: Analyzing the Connection to
 Overfitting", CSF 2018, arXiv 1709.01604; low false-positive rates as in N. Carlini et al. "Membership Inference Attacks From
@@ -21,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score, roc_curve
-from torch import Tensor
 
 from expunge.audits.audit import Audit, Figure, References, Subject
 from expunge.errors import BadSetting
+from expunge.matching import matching_weights
 
 Array = NDArray[np.float64]
 _LARGE = 1e6
@@ -75,6 +76,8 @@ class Membership(Audit):
     figures: ClassVar[Mapping[str, str]] = {
         "membership_auc": "AUC of the loss attack, forget against unseen; ideal: the retrained model's, about 0.5",
         "membership_tpr": "true positives of the loss attack at 1 % false positives; ideal: the retrained model's",
+        "membership_two_sided": "the greater of the loss attack's AUC and 1 - AUC, for an attacker who also looks for examples "
+        "stranger than unseen ones; ideal: the retrained model's",
         "membership_accuracy": "accuracy of the attack, its threshold learned elsewhere; ideal: the retrained model's",
     }
 
@@ -87,6 +90,7 @@ class Membership(Audit):
         return {
             "membership_auc": Figure(trial.auc(), None if gold is None else gold.auc(), _interval(aucs)),
             "membership_tpr": Figure(trial.tpr(self.fpr), None if gold is None else gold.tpr(self.fpr), _interval(tprs)),
+            "membership_two_sided": Figure(_two_sided(trial), None if gold is None else _two_sided(gold)),
             "membership_accuracy": Figure(trial.accuracy, None if gold is None else gold.accuracy),
         }
 
@@ -109,7 +113,7 @@ class Membership(Audit):
         wanted, forget = wanted[comparable], forget[comparable]
         if len(forget) == 0:
             return None
-        weight = np.concatenate([np.ones(len(forget)), _matching_weights(wanted, groups[~teaches])])
+        weight = np.concatenate([np.ones(len(forget)), matching_weights(wanted, groups[~teaches])])
         member = np.repeat([True, False], [len(forget), (~teaches).sum()])
         score = -np.concatenate([forget, unseen[~teaches]])
         keep = weight > 0
@@ -133,27 +137,14 @@ class Membership(Audit):
         return np.random.default_rng(subject.engine.seed_for(purpose))
 
 
+def _two_sided(trial: Trial) -> float:
+    return max(trial.auc(), 1 - trial.auc())
+
+
 def _losses(subject: Subject, part: str) -> Array:
     """Losses of a part; one that is no finite number counts as a very large one."""
     losses = subject.losses(part).double().numpy()  # type: ignore[arg-type]
     return np.nan_to_num(losses, nan=_LARGE, posinf=_LARGE)
-
-
-def group_weights(member_groups: Tensor, other_groups: Tensor) -> Array:
-    """Weights of members, then of the others, that make the groups' shares alike; 0 where a group has no other side."""
-    wanted, groups = member_groups.numpy(), other_groups.numpy()
-    comparable = np.isin(wanted, groups)
-    if not comparable.any():
-        return np.zeros(len(wanted) + len(groups))
-    return np.concatenate([comparable.astype(float), _matching_weights(wanted[comparable], groups)])
-
-
-def _matching_weights(wanted: NDArray[np.int64], groups: NDArray[np.int64]) -> Array:
-    """Weights that give `groups` the shares that the groups have in `wanted`, with mean 1."""
-    shares = {group: (wanted == group).mean() for group in np.unique(groups)}
-    counts = {group: (groups == group).sum() for group in shares}
-    weights = np.array([shares[group] / counts[group] for group in groups])
-    return weights * (len(groups) / weights.sum())
 
 
 def _threshold_rule(members: Array, others: Array):  # type: ignore[no-untyped-def]

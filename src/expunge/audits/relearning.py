@@ -32,13 +32,13 @@ class Relearning(Audit):
     """Steps to relearn the forget set, on a copy of the model.
 
     Args:
-        margin: how near to the original's score counts as relearned, as a share of it.
+        margin: how near to the original's score counts as relearned, as a share of it; None for the task's own.
         cap: most steps to try; a model that needs more is reported as `cap`, with a note.
         optimizer: fresh for each model. A learning rate above 0.001 makes the count very noisy.
         examples: forget examples that the score is read on after each step.
     """
 
-    margin: float = 0.05
+    margin: float | None = None
     cap: int = 100
     optimizer: Optimizer = Optimizer("adam", 1e-3)
     examples: int = 256
@@ -48,7 +48,7 @@ class Relearning(Audit):
     }
 
     def __post_init__(self) -> None:
-        if self.cap < 1 or not 0 <= self.margin < 1:
+        if self.cap < 1 or not 0 <= (self.margin or 0.0) < 1:
             raise BadSetting(f"relearning needs cap >= 1 and 0 <= margin < 1, not {self.cap} and {self.margin}")
 
     def examine(self, subject: Subject, references: References) -> dict[str, Figure]:
@@ -78,7 +78,8 @@ class Relearning(Audit):
         task, split, engine = subject.task, subject.split, subject.engine
         probe = _first(Shuffled(split.forget, engine.generator("probe")), self.examples)
         goal = _score(task, original.model, probe)
-        goal -= self.margin * abs(goal)  # scores are turned so that higher is better: an error's goal is a larger error
+        margin = task.relearn_margin if self.margin is None else self.margin
+        goal -= margin * abs(goal)  # scores are turned so that higher is better: an error's goal is a larger error
         model = copy.deepcopy(subject.model).to(engine.device).requires_grad_(True)
         if _score(task, model, probe) >= goal:
             return 0, True

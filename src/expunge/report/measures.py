@@ -16,6 +16,9 @@ MAIN: dict[str, tuple[str, str, Kind]] = {
     "holdout_forget_{score}": ("{score}{unit} on data that was", "unseen, like it", "percent"),
     "retain_{score}": ("{score}{unit} on data that was", "kept", "percent"),
     "holdout_{score}": ("{score}{unit} on data that was", "unseen", "percent"),
+    "link_auc": ("AUC of edges", "held out / none", "number"),
+    "deleted_retained_auc": ("AUC of edges", "deleted / retained", "number"),
+    "deleted_unseen_auc": ("AUC of edges", "deleted / unseen", "number"),
     "tow": ("", "ToW", "number"),
     "forget_wasserstein": ("distance to retrained", "Wasserstein", "answer"),
     "membership_auc": ("membership attack", "AUC", "number"),
@@ -25,6 +28,8 @@ MAIN: dict[str, tuple[str, str, Kind]] = {
     "relearn_steps": ("relearning", "steps", "count"),
     "anamnesis_index": ("relearning", "AIN", "index"),
     "forget_kl": ("", "forget KL, nats", "number"),
+    "forget_js": ("distance to retrained", "forget JS", "number"),
+    "retain_shift": ("distance to retrained", "shift, kept", "points"),
     "seconds_ratio": ("", "time", "ratio"),
 }
 _OTHER: dict[str, tuple[str, Kind]] = {
@@ -32,7 +37,12 @@ _OTHER: dict[str, tuple[str, Kind]] = {
     "holdout_forget_{score}_gap": ("gap, unseen like it", "points"),
     "retain_{score}_gap": ("gap, kept", "points"),
     "holdout_{score}_gap": ("gap, unseen", "points"),
+    "deleted_retained_gap": ("gap, deleted / retained AUC", "number"),
+    "retain_lowered": ("kept edges lowered", "percent"),
+    "membership_two_sided": ("attack AUC, two-sided", "number"),
     "membership_accuracy": ("attack accuracy", "percent"),
+    "membership_ratio_before_after": ("membership ratio, before / after", "ratio"),
+    "membership_ratio_after_before": ("membership ratio, after / before", "ratio"),
     "lira_tpr": ("LiRA attack, TPR at 1 % FPR", "percent"),
     "forget_relative_difference": ("difference to retrained, forgotten, median", "share"),
     "forget_relative_difference_90": ("difference to retrained, forgotten, 90th percentile", "share"),
@@ -42,9 +52,11 @@ _OTHER: dict[str, tuple[str, Kind]] = {
     "holdout_kl": ("unseen KL, nats", "number"),
     "forget_activation_distance": ("activation distance, forgotten", "number"),
     "holdout_activation_distance": ("activation distance, unseen", "number"),
+    "macs": ("multiply-accumulates", "count"),
     "seconds": ("time, seconds", "seconds"),
 }
-_SHARES = {"accuracy"}  # scores between 0 and 1 that are read as percent; any other has the unit that the case names
+# Scores between 0 and 1 that are read as percent; any other has the unit that the case names.
+_SHARES = {"accuracy", "probability"}
 _ACRONYMS = {"mae", "mse", "rmse"}
 _HUNDREDFOLD = ("percent", "points", "share")
 

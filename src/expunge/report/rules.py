@@ -119,6 +119,16 @@ _STANDS_OUT = "it answers the forgotten data worse than a model that never saw i
 _LOST_KIND = "it lost ability on this kind of thing that a model without the data would have"
 _OVER = "it answers the forgotten data worse than a model that never saw it: it over-forgets, and the data stands out"
 _OVER_KIND = "it answers this kind of thing worse than a model that never saw the data: it over-forgets"
+_EDGES = "the AUC of held-out edges against pairs without an edge"
+_APART = "the AUC of retained against deleted edges"
+_DELETED_STAND_OUT = (
+    "deleted edges stand out from those that stay more than they would had they never been seen: it over-forgets"
+)
+_DELETED_STAY = "deleted edges look more like those that stay to it than they do to a model that never saw them"
+_DELETED_FAMILIAR = "deleted edges still look more familiar to it than they do to a model that never saw them"
+_DELETED_STRANGE = (
+    "deleted edges look less likely to it than to a model that never saw them: it over-forgets, which gives them away as well"
+)
 _BY_MORE = "its answers on the forgotten data are distributed otherwise than a retrained model's, by more than chance"
 
 # Where more is better: 5 points of accuracy on what goes, 1 on what stays, 0.02 of AUC.
@@ -137,11 +147,20 @@ OF_ERRORS = (
     Rule("membership_auc", 0.03, "absolute", _ATTACK, above=_FAMILIAR, below=_STRANGE),
     Rule("forget_wasserstein", 1.6, "noise floor", _ANSWERS, above=_BY_MORE),
 )
+# Links, where each rule is on an area under a curve: 0.015 on what stays, and 0.05 on what goes, in which two retrained models
+# differ by some 0.01. Mean probabilities are not judged, for they rise and fall with the length of training; the two-sided
+# attack is not, for it lies within 0.05 where the attack does.
+OF_LINKS = (
+    Rule("link_auc", 0.015, "absolute", _EDGES, above=_BETTER, below=_LOST),
+    Rule("deleted_retained_auc", 0.05, "absolute", _APART, above=_DELETED_STAND_OUT, below=_DELETED_STAY),
+    Rule("membership_auc", 0.05, "absolute", _ATTACK, above=_DELETED_FAMILIAR, below=_DELETED_STRANGE),
+)
 
 
 def rules(case: Case) -> dict[str, Rule]:
     """The rule of each metric that is judged: those that the retrained models give a measure for."""
-    known = OF_SCORES if case.higher_is_better else OF_ERRORS
+    usual: tuple[Rule, ...] = OF_SCORES if case.higher_is_better else OF_ERRORS
+    known = OF_LINKS if case.score_name == "probability" else usual
     return {rule.metric(case): rule for rule in known if rule.limit(case) is not None}
 
 

@@ -17,6 +17,8 @@ from expunge.report.verdict import State, best, cautions, failures, matching, ou
 # Most important first: where the width ends, the rest is left to the page. Two lines keep the columns narrow, and only
 # the first says a unit that is not per cent.
 _HEADS = {
+    "link_auc": "edges\nAUC",
+    "deleted_retained_auc": "deleted\n/ kept",
     "forget_{score}": "forgot-\nten{unit}",
     "holdout_forget_{score}": "unseen\nlike it{percent}",
     "holdout_{score}": "\nunseen{percent}",
@@ -35,6 +37,8 @@ _ORDER = (
     "holdout_forget_{score}",
     "retain_{score}",
     "holdout_{score}",
+    "link_auc",
+    "deleted_retained_auc",
     "tow",
     "forget_wasserstein",
     "membership_auc",

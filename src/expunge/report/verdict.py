@@ -1,12 +1,12 @@
 """The verdict on each method: where its result differs from a retrained model by more than is allowed."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from expunge.report.evidence import Case, Row
 from expunge.report.measures import Kind, finite, listed, speed, with_unit
+from expunge.report.over_forgetting import over_forgetting
 from expunge.report.rules import Rule, rules
 
 _SLACK = 1 + 1e-9  # a distance of exactly the tolerance passes, whatever the last bit of a difference says
@@ -142,11 +142,8 @@ def cautions(case: Case, seeds: int) -> list[str]:
             + "; ".join(str(failure) for failure in missed)
             + ". A method that misses the same check by as much may still be as good as retraining."
         )
-    if not case.higher_is_better and (past := _over_forgetting(case)):
-        found.append(
-            f"{past}. That is past the target, not nearer to it: a model that never saw the data errs less, and errors of "
-            "that size give away what was forgotten."
-        )
+    if past := over_forgetting(case, [(row, failures(row, case) or ()) for row in case.methods]):
+        found.append(past)
     if sooner := [row.name for row in matching(case) if _relearns_sooner(row, gold)]:
         found.append(
             f"{listed(sooner)} matched on every check, but learned the forgotten data again in less than half the "
@@ -166,34 +163,6 @@ def cautions(case: Case, seeds: int) -> list[str]:
 def _relearns_sooner(row: Row, gold: Row) -> bool:
     steps, ideal = finite(row.mean("relearn_steps")), finite(gold.mean("relearn_steps"))
     return steps is not None and ideal is not None and steps < _SOONER * ideal
-
-
-def _over_forgetting(case: Case) -> str:
-    """The methods whose error is past the retrained model's, where the original's is short of it; empty without any."""
-    found: dict[str, list[tuple[Row, Failure, float]]] = {}
-    original = case.role("original")
-    for row in case.methods:
-        missed = {failure.metric: failure for failure in failures(row, case) or ()}
-        for where in ("holdout_forget", "forget"):
-            metric = f"{where}_{case.score_name}"
-            before = None if original is None else finite(original.mean(metric))
-            ideal = rules(case)[metric].ideal(case) if metric in missed else None
-            if before is not None and ideal is not None and before < ideal < missed[metric].value:
-                found.setdefault(metric, []).append((row, missed[metric], missed[metric].value / ideal - 1))
-                break
-    return "; ".join(_over_forgetting_of(metric, cases, case) for metric, cases in found.items())
-
-
-def _over_forgetting_of(metric: str, found: Sequence[tuple[Row, Failure, float]], case: Case) -> str:
-    data = rules(case)[metric].words.removeprefix("{score} ")
-    if len(found) == 1:
-        row, failure, _ = found[0]
-        value = with_unit(failure.value, failure.kind, failure.unit)
-        return f"{row.name} over-forgets: its error {data} is {value}, {failure.beside}"
-    least, most = (f"{100 * pick(excess for *_, excess in found):.0f}" for pick in (min, max))
-    ideal = with_unit(rules(case)[metric].ideal(case), found[0][1].kind, found[0][1].unit)
-    names = listed(row.name for row, *_ in found)
-    return f"{names} over-forget: their errors {data} are {least} to {most} % above the retrained model's {ideal}"
 
 
 def _distance(value: float, rule: Rule, case: Case) -> float:
