@@ -2,9 +2,15 @@
 
 from expunge.methods.bad_teacher import BadTeacher
 from expunge.methods.blindspot import Blindspot
+from expunge.methods.certified_removal import CertifiedRemoval
+from expunge.methods.d2dgn import D2DGN
 from expunge.methods.finetune import Finetune
 from expunge.methods.gaussian_amnesiac import GaussianAmnesiac
+from expunge.methods.gif import GIF
+from expunge.methods.gnndelete import GNNDelete
 from expunge.methods.gradient_ascent import GradientAscent
+from expunge.methods.graph_eraser import GraphEraser
+from expunge.methods.megu import MEGU
 from expunge.methods.method import Method
 from expunge.methods.neggrad_plus import NegGradPlus
 from expunge.methods.random_labels import RandomLabels
@@ -14,6 +20,7 @@ from expunge.methods.salun import SalUn
 from expunge.methods.scrub import SCRUB
 from expunge.methods.shrink_perturb import ShrinkPerturb
 from expunge.methods.ssd import SSD
+from expunge.methods.unlink import Unlink
 from expunge.registry import by_name
 
 METHODS = by_name(
@@ -31,18 +38,31 @@ METHODS = by_name(
         Blindspot,
         GaussianAmnesiac,
         RidgeDowndate,
+        D2DGN,
+        Unlink,
+        GNNDelete,
+        GIF,
+        GraphEraser,
+        MEGU,
+        CertifiedRemoval,
     )  # in the papers' order
 )
 
 __all__ = [
+    "D2DGN",
+    "GIF",
+    "MEGU",
     "METHODS",
     "SCRUB",
     "SSD",
     "BadTeacher",
     "Blindspot",
+    "CertifiedRemoval",
     "Finetune",
+    "GNNDelete",
     "GaussianAmnesiac",
     "GradientAscent",
+    "GraphEraser",
     "Method",
     "NegGradPlus",
     "RandomLabels",
@@ -50,4 +70,5 @@ __all__ = [
     "RidgeDowndate",
     "SalUn",
     "ShrinkPerturb",
+    "Unlink",
 ]

@@ -24,6 +24,7 @@ class Method(Registered, ABC):
 
     takes: ClassVar[tuple[type[Task[Any]], ...]] = (Task,)
     needs_retain: ClassVar[bool] = True
+    adapter: ClassVar[bool] = False  # the result holds more than the model did, so that its keys and shapes are others
     why_not: ClassVar[str] = ""  # why it does not work on other tasks, and what does
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # a job file with an unknown field is refused
 
@@ -41,7 +42,8 @@ class Method(Registered, ABC):
             engine: trains, and owns all randomness.
 
         Returns:
-            a model with the same keys and shapes, in evaluation mode, on the engine's device.
+            a model with the same keys and shapes (unless the method is an `adapter`), in evaluation mode, on the engine's
+            device.
 
         Raises:
             WrongTask: if the method does not work on this kind of task.

@@ -19,7 +19,7 @@ from torch.utils.data import TensorDataset
 from expunge.engine import Engine, Loss
 from expunge.methods.method import Method
 from expunge.optimizers import Optimizer, Schedule
-from expunge.split import Batches, Pair, Split, one_epoch, paired
+from expunge.split import Batches, Pair, Split, Stream, one_epoch, paired
 from expunge.tasks import ClassificationTask, Task
 
 
@@ -55,9 +55,12 @@ class RandomLabels(Method):
         return engine.fit(student, loss, stream, epochs=self.epochs, optimizer=self.optimizer, schedule=self.schedule)
 
 
-def relabelled(task: ClassificationTask, forget: Any, engine: Engine) -> Batches:
+def relabelled(task: ClassificationTask, forget: Any, engine: Engine) -> Stream:
     """The forget set in memory, each example with one wrong label that stays with it."""
     batches = list(one_epoch(forget, engine.generator("relabel", "order")))
+    if hasattr(batches[0], "_replace"):  # a batch that holds more than inputs and labels keeps the rest
+        generator = engine.generator("relabel", "labels")
+        return [batch._replace(labels=task.other_labels(batch.labels, generator)) for batch in batches]
     inputs, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
     wrong = task.other_labels(labels, engine.generator("relabel", "labels"))
     return Batches(TensorDataset(inputs, wrong), batch_size=max(len(batch[1]) for batch in batches))

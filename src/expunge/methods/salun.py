@@ -25,7 +25,7 @@ from expunge.methods.gaussian_amnesiac import with_gaussian_targets
 from expunge.methods.method import Method
 from expunge.methods.random_labels import relabelled, wrong_and_right
 from expunge.optimizers import Optimizer, Schedule
-from expunge.split import Split, paired
+from expunge.split import Split, Stream, paired
 from expunge.tasks import ClassificationTask, RegressionTask, Task
 
 
@@ -50,6 +50,7 @@ class SalUn(Method):
     schedule: Schedule = "cosine"
 
     takes: ClassVar[tuple[type[Task[Any]], ...]] = (ClassificationTask, RegressionTask)
+    why_not: ClassVar[str] = "it needs wrong answers to teach, and an edge has none but that it is no edge; take neggrad-plus"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,6 +60,7 @@ class SalUn(Method):
     def unlearn(self, student: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:
         gradient = mean_gradient(student, lambda model, batch: task.losses(task.outputs(model, batch), batch), split.forget)
         optimizer = Masked(self.optimizer, saliency_mask(gradient, self.saliency))
+        false: Stream
         if isinstance(task, RegressionTask):
             false = with_gaussian_targets(task, split, engine)
         else:
