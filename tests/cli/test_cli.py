@@ -381,7 +381,7 @@ def test_study_writes_its_json(job):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("nothing",), "unknown study 'nothing'; there are classification, regression"),
+        (("nothing",), "unknown study 'nothing'; there are classification, graph, regression"),
         (("classification", "--seeds", 0), "at least 1 seed"),
     ],
 )

@@ -57,7 +57,7 @@ def test_with_the_recipe_the_result_is_held_against_two_retrained_models(trained
 
 def test_only_the_audits_that_are_asked_for_run(trained):
     result = forget(trained, task(), class_split(), "finetune", engine=Engine(progress=False), audits=[Membership(resamples=0)])
-    assert set(result.figures) == {"membership_auc", "membership_tpr", "membership_accuracy"}
+    assert set(result.figures) == {"membership_auc", "membership_two_sided", "membership_tpr", "membership_accuracy"}
 
 
 def test_an_unknown_method_is_refused_before_anything_is_done(trained):

@@ -72,7 +72,7 @@ def test_a_setting_of_the_task_that_makes_no_sense_has_its_line(settings, field,
 
 def test_an_unknown_setting_of_the_task_is_named_beside_the_valid_ones():
     message = fault(DIABETES + "task: {los: l2}\n", 5, "task.los")
-    assert message == "unknown field; there are delta, distance, loss, quantiles"
+    assert message == "unknown field; there are delta, distance, loss, predict, quantiles"
 
 
 @pytest.mark.parametrize("share", ["0", "1", "-0.2", "20"])
@@ -113,7 +113,7 @@ def test_the_same_method_may_come_with_and_without_it():
 
 def test_a_method_that_knows_no_recipe_names_those_that_do():
     able = [name for name, method in METHODS.items() if hasattr(method, "from_recipe")]
-    assert set(able) == {"blindspot", "shrink-perturb"}
+    assert set(able) == {"blindspot", "graph-eraser", "shrink-perturb"}
     message = fault(with_methods("ssd, {method: scrub, like_training: true}"), 4, "methods.1")
     assert message == f"like_training is for {', '.join(able)}; scrub has settings of its own"
     assert made(with_methods("{method: scrub, like_training: false}")) == made(with_methods("scrub"))

@@ -153,7 +153,7 @@ def tasks(as_json: AsJson = False) -> None:
 
 @app.command(epilog="Example: expunge study classification --budget quick --seeds 2 --json study.json --out runs/study")
 def study(
-    name: Annotated[str, typer.Argument(help="Which study: classification or regression.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="Which study: classification, regression or graph.", show_default=False)],
     seeds: Annotated[int, typer.Option(help="Seeds to average over.")] = 1,
     budget: Annotated[
         Literal["quick", "full"], typer.Option(help="quick: minutes on two cores; full: all the data.")
@@ -161,6 +161,9 @@ def study(
     data: Annotated[str | None, typer.Option(help="A name or a path; the study's own data when not given.")] = None,
     target: Annotated[str | None, typer.Option(help="regression, a table: the column to predict.")] = None,
     forget: Annotated[str | None, typer.Option(help="regression: what must go, 'COLUMN <= VALUE'.")] = None,
+    fraction: Annotated[float | None, typer.Option(help="graph: share of the training edges to forget.")] = None,
+    where: Annotated[str | None, typer.Option(help="graph: edges in or out of reach of test edges, or any.")] = None,
+    network: Annotated[str | None, typer.Option(help="graph: gcn, gat, gin, sage, or an import string.")] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report, and for resuming.")] = None,
     device: Annotated[Literal["cpu", "cuda", "auto"], typer.Option(help="Where to train.")] = "cpu",
@@ -171,7 +174,8 @@ def study(
     from expunge.studies import STUDIES
     from expunge.studies.study import write_study
 
-    chosen = _study(find(STUDIES, name, "study"), _given(target=target, forget=forget))
+    options = _given(target=target, forget=forget, fraction=fraction, where=where, network=network)
+    chosen = _study(find(STUDIES, name, "study"), options)
     errors = Console(stderr=True)
     say = (lambda line: errors.print(line, style="dim")) if errors.is_terminal else (lambda line: None)
     studied = chosen.run(seeds, budget, data, out, device, say)

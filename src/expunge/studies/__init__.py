@@ -3,9 +3,10 @@
 from expunge.registry import by_name
 from expunge.studies.api import Result, audit, forget
 from expunge.studies.classification import ClassificationStudy
+from expunge.studies.graph import GraphStudy
 from expunge.studies.regression import RegressionStudy
 from expunge.studies.study import Study
 
-STUDIES = by_name((ClassificationStudy, RegressionStudy))
+STUDIES = by_name((ClassificationStudy, RegressionStudy, GraphStudy))
 
 __all__ = ["STUDIES", "Result", "Study", "audit", "forget"]

@@ -7,20 +7,27 @@ weights in the blend than a kind of thing, of which the rest knows nothing. It f
 has memorised must go (the study's sentences): look at the attack before you trust it.
 """
 
-from expunge.methods import Method, Retrain, ShrinkPerturb
+from typing import Literal
+
+from expunge.methods import D2DGN, Method, Retrain, ShrinkPerturb
+
+Predicts = Literal["links", "nodes"]
 
 KEEP_FOR_RECORDS = 0.5
 
 
-def recommended(recipe: Retrain, kind: bool) -> Method:
+def recommended(recipe: Retrain, kind: bool, predicts: Predicts | None = None) -> Method:
     """The method to try first.
 
     Args:
         recipe: what the model was trained with.
         kind: whether a kind of thing goes (a class, a band), of which unseen examples can be told apart; false for single
             records.
+        predicts: what a network on a graph is for: "links" or "nodes"; None for any other.
 
     >>> recommended(Retrain(epochs=40), kind=False).keep
     0.5
     """
+    if predicts is not None:
+        return D2DGN() if predicts == "links" else D2DGN.for_nodes(recipe)
     return ShrinkPerturb.from_recipe(recipe) if kind else ShrinkPerturb.from_recipe(recipe, keep=KEEP_FOR_RECORDS)

@@ -15,10 +15,10 @@ from expunge.registry import find
 from expunge.report.evidence import Evidence
 from expunge.split import Split, stream_digest
 from expunge.storage import weights_hash
-from expunge.studies.advice import recommended
+from expunge.studies.advice import Predicts, recommended
 from expunge.studies.comparison import Comparison, compare, default_audits, examine, to_case
 from expunge.studies.run_folder import evidence_of, write_results
-from expunge.tasks import Task
+from expunge.tasks import LinkPredictionTask, NodeClassificationTask, Task
 
 
 class Result:
@@ -105,11 +105,11 @@ def forget(
     Returns:
         the result: its model, its figures, its report.
     """
-    chosen = _method(method, split, retrain)
+    chosen = _method(method, task, split, retrain)
     return Result(model, task, split, chosen, engine or Engine(), retrain, audits)
 
 
-def _method(method: str | Method, split: Split, retrain: Retrain | None) -> Method:
+def _method(method: str | Method, task: Task[Any], split: Split, retrain: Retrain | None) -> Method:
     if not isinstance(method, str):
         return method
     if method != "auto":
@@ -117,7 +117,8 @@ def _method(method: str | Method, split: Split, retrain: Retrain | None) -> Meth
         return named()
     if retrain is None:
         raise BadSetting('method "auto" follows from the recipe of the model: give it as retrain=Retrain(epochs=...)')
-    return recommended(retrain, kind=split.holdout_forget is not None)
+    predicts: Predicts | None = {LinkPredictionTask: "links", NodeClassificationTask: "nodes"}.get(type(task))  # type: ignore[assignment]
+    return recommended(retrain, kind=split.holdout_forget is not None, predicts=predicts)
 
 
 def audit(

@@ -17,6 +17,7 @@ from expunge.methods import Method, Retrain
 from expunge.report.evidence import Case, Curves, Role, Row, Value
 from expunge.split import Split, stream_digest
 from expunge.storage import weights_hash
+from expunge.studies.one_by_one import OneByOne
 from expunge.tasks import RegressionTask, Task
 
 ORIGINAL, RETRAINED, SECOND = "original", "retrained", "retrained-2"
@@ -39,7 +40,7 @@ def compare(
     model: nn.Module,
     task: Task[Any],
     split: Split,
-    methods: Mapping[str, Method],
+    methods: Mapping[str, Method | OneByOne],
     engine: Engine,
     *,
     retrain: Retrain | None = None,
@@ -59,16 +60,16 @@ def compare(
         original_seconds: time that training the original took, where it is known.
         made: results that are there already, with their seconds, by name.
     """
-    subjects = {ORIGINAL: Subject(ORIGINAL, model, task, split, engine, original_seconds)}
+    subjects = {ORIGINAL: Subject(ORIGINAL, model, task, task.as_trained(split), engine, original_seconds)}
     before = f"{weights_hash(model)} {stream_digest(split)} seed {engine.seed}"
-    wanted: dict[str, Method] = {}
+    wanted: dict[str, Method | OneByOne] = {}
     if retrain is not None:
         wanted = {RETRAINED if index == 0 else f"{RETRAINED}-{index + 1}": retrain for index in range(golds)}
     wanted |= methods
     for name, method in wanted.items():
         key = f"{before} {method!r}"
         build = partial(method, model, task, split, engine)
-        result, seconds = (made or {}).get(name) or engine.make(name, build, model, key)
+        result, seconds = (made or {}).get(name) or engine.make(name, build, None if method.adapter else model, key)
         subjects[name] = Subject(name, result, task, split, engine, seconds)
     retrained = tuple(subject for name, subject in subjects.items() if name.startswith(RETRAINED) and name not in methods)
     references = References(subjects[ORIGINAL], retrained, None if retrain is None else retrain.train)

@@ -22,7 +22,9 @@ from expunge.errors import BadSetting, ExpungeError
 from expunge.methods import METHODS, Method, Retrain
 from expunge.registry import find
 from expunge.requests import ForgetClass, ForgetFraction, ForgetRows, ForgetWhere, Request, parse_comparison
+from expunge.requests.graph_request import GraphRequest
 from expunge.studies.advice import recommended
+from expunge.studies.graph_job import FORMS, graph_request_from, predicted
 from expunge.studies.locate import line_of
 from expunge.tasks.regression import rising
 
@@ -38,7 +40,7 @@ class _Settings(BaseModel):
 
 
 class DataSettings(_Settings):
-    """Which data: a known name, a folder, or an import string; and how much of it."""
+    """Which data: a known name, a folder, or an import string; and how much of it. The last three are for graphs."""
 
     name: str
     train: int | None = Field(None, ge=1)
@@ -48,6 +50,9 @@ class DataSettings(_Settings):
     columns: Path | None = None
     target: str | None = None
     holdout_share: float | None = Field(None, gt=0, lt=1)
+    features: Path | None = None
+    triples: bool = False
+    fanout: tuple[int, ...] | None = None
 
 
 class ModelSettings(_Settings):
@@ -59,8 +64,9 @@ class ModelSettings(_Settings):
 
 
 class TaskSettings(_Settings):
-    """How answers are judged where targets are real numbers; see `RegressionTask`."""
+    """How answers are judged where targets are real numbers, see `RegressionTask`; and what is predicted of a graph."""
 
+    predict: Literal["links", "nodes"] | None = None
     loss: Literal["l1", "l2", "huber", "pinball"] = "l1"
     delta: float = Field(1.0, gt=0)
     quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)
@@ -123,7 +129,7 @@ class Job:
     batch_size: int
     validation: float
     training: Retrain
-    request: Request
+    request: Request | GraphRequest
     methods: Mapping[str, Method]
     deliver: str
     retrained: int
@@ -174,7 +180,7 @@ def _checked(content: dict[str, Any], text: str) -> Job:
     training, request = _read(Retrain, fields.training, ("training",)), _request(fields.request)
     methods = {}
     for index, entry in enumerate(fields.methods):
-        auto = recommended(training, request.describes_unseen)
+        auto = _auto(training, request, fields.task)
         name, method = (auto.name, auto) if entry == "auto" else _method(entry, ("methods", index), training)
         if name in methods:
             raise _At(("methods", index), f"a second method is called '{name}'; give it another label")
@@ -198,6 +204,12 @@ def _checked(content: dict[str, Any], text: str) -> Job:
         engine=fields.engine,
         text=text,
     )
+
+
+def _auto(training: Retrain, request: Request | GraphRequest, task: TaskSettings | None) -> Method:
+    if isinstance(request, GraphRequest):
+        return recommended(training, kind=False, predicts=predicted(request, task.predict if task else None))
+    return recommended(training, request.describes_unseen)
 
 
 def _read(kind: Any, value: Any, location: Location) -> Any:
@@ -262,9 +274,9 @@ _REQUESTS = (
 )
 
 
-def _request(fields: dict[str, Any]) -> Request:
+def _request(fields: dict[str, Any]) -> Request | GraphRequest:
     try:
-        return request_from(fields)
+        return graph_request_from(fields) or request_from(fields)
     except ExpungeError as error:
         raise _At(("request",), str(error)) from error
 
@@ -299,7 +311,9 @@ def request_from(fields: Mapping[str, Any]) -> Request:
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise BadSetting(f"the seed of a request is a whole number, not {seed!r}")
         return ForgetFraction(float(fraction), seed)
-    raise BadSetting(f"a request is one of {_REQUESTS}; these fields make none: {', '.join(sorted(keys)) or 'none'}")
+    raise BadSetting(
+        f"a request is one of {_REQUESTS}; on graphs {FORMS}; these fields make none: {', '.join(sorted(keys)) or 'none'}"
+    )
 
 
 def _comparison(fields: Mapping[str, Any]) -> Request:

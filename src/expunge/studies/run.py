@@ -10,17 +10,20 @@ from torch import nn
 
 from expunge import models
 from expunge.data import Source, classes_of, load, split_by
+from expunge.data.graph_source import GraphSource
 from expunge.data.records import length
 from expunge.engine import Engine
 from expunge.errors import BadFile, BadSetting
 from expunge.report.evidence import Evidence
+from expunge.requests.graph_request import GraphRequest
 from expunge.split import Batches, Split
 from expunge.storage import load_weights, write_text, write_weights
 from expunge.studies.comparison import Comparison, compare, to_case, trained
+from expunge.studies.graph_job import FORMS, graph_parts, graph_task, read_graph
 from expunge.studies.job import Job, TaskSettings
 from expunge.studies.machine import fitting_threads
 from expunge.studies.run_folder import evidence_of, write_results
-from expunge.tasks import ClassificationTask, RegressionTask, Task
+from expunge.tasks import ClassificationTask, LinkPredictionTask, NodeClassificationTask, RegressionTask, Task
 from expunge.tasks.regression import band_edges
 
 
@@ -28,15 +31,24 @@ from expunge.tasks.regression import band_edges
 class Setup:
     """What a job works on, read and checked."""
 
-    source: Source
+    source: Source | GraphSource
     task: Task[Any]
     split: Split
+    everything: Any  # the stream that the original is trained on
+    total: int  # examples in it
     original: nn.Module | None  # None when it is to be trained
 
 
 def prepare(job: Job) -> Setup:
     """Read data, model and weights, and resolve the request; every fault in them is raised here, before any training."""
+    if isinstance(job.request, GraphRequest):
+        return _prepare_graph(job, job.request)
     data = job.data
+    for name, given in (("features", data.features), ("triples", data.triples), ("fanout", data.fanout)):
+        if given:
+            raise BadSetting(
+                f"data: {name} is for graphs, and {job.request.describe()} is no request on a graph; those are {FORMS}"
+            )
     source = load(
         data.name,
         size=data.size,
@@ -50,8 +62,23 @@ def prepare(job: Job) -> Setup:
     task = regression_task(source, job) if source.target is not None else classification_task(source, job)
     classes = tuple(source.classes or classes_of(source.train))
     split = split_by(job.request, source.train, source.holdout, job.batch_size, classes=classes, validation=job.validation)
-    original = None if job.model.weights is None else load_weights(task.new_model(), job.model.weights).eval()
-    return Setup(source, task, split, original)
+    everything = Batches(source.train, job.batch_size)
+    return Setup(source, task, split, everything, length(source.train), _original(job, task))
+
+
+def _prepare_graph(job: Job, request: GraphRequest) -> Setup:
+    data, settings, model = job.data, job.task or TaskSettings.model_validate({}), job.model
+    if other := sorted(settings.model_fields_set - {"predict"}):
+        raise BadSetting(f"task: {other[0]} is for targets that are real numbers; on a graph, say predict: links or nodes")
+    source = read_graph(data.name, data.features, data.triples)
+    task = graph_task(source, settings.predict, request, model.name, model.arguments)
+    size = job.batch_size if data.fanout else None  # without sampling a step needs the whole graph, whatever is asked of it
+    everything, split, total = graph_parts(source, task, request, model.name, job.seed, size, data.fanout)
+    return Setup(source, task, split, everything, total, _original(job, task))
+
+
+def _original(job: Job, task: Task[Any]) -> nn.Module | None:
+    return None if job.model.weights is None else load_weights(task.new_model(), job.model.weights).eval()
 
 
 def classification_task(source: Source, job: Job) -> ClassificationTask:
@@ -117,8 +144,7 @@ def _serve(job: Job, setup: Setup, folder: Path, overwrite: bool, command: str) 
     engine.wait()
     original, seconds = setup.original, None
     if original is None:
-        everything = Batches(setup.source.train, job.batch_size)
-        original, seconds = trained(setup.task, everything, job.training, engine)
+        original, seconds = trained(setup.task, setup.everything, job.training, engine)
     comparison = compare(
         original,
         setup.task,
@@ -140,7 +166,7 @@ def _serve(job: Job, setup: Setup, folder: Path, overwrite: bool, command: str) 
 
 
 def _evidence(job: Job, setup: Setup, comparison: Comparison, engine: Engine, command: str) -> Evidence:
-    request = job.request.describe(length(setup.source.train))
+    request = job.request.describe(setup.total)
     case = to_case([comparison], request, forgotten_words(job, setup))
     notes = (setup.source.note,) if setup.source.note else ()
     title = job.title or f"Forgetting {request} of {setup.source.name}"
@@ -149,9 +175,10 @@ def _evidence(job: Job, setup: Setup, comparison: Comparison, engine: Engine, co
 
 def forgotten_words(job: Job, setup: Setup) -> str:
     """What had to go, for people."""
-    total, gone = length(setup.source.train), setup.split.forget.examples  # type: ignore[attr-defined]
+    total, gone = setup.total, setup.split.forget.examples  # type: ignore[attr-defined]
     what = job.request.describe(total)
-    return f"{what} of {setup.source.name}: {gone:,} of {total:,} training examples"
+    unit = {LinkPredictionTask: "edges", NodeClassificationTask: "nodes"}.get(type(setup.task), "examples")
+    return f"{what} of {setup.source.name}: {gone:,} of {total:,} training {unit}"
 
 
 def _check_folder(folder: Path, job: Job, overwrite: bool) -> None:

@@ -1,0 +1,82 @@
+"""Unlearning in graph networks: edges inside and outside the neighbourhood of what is tested, nodes, and a class of nodes.
+
+Data: Cora, a citation graph. `quick` has a GCN and forgets 5 % of the training edges within two steps of a test edge, 10 % of
+the training nodes, and a class; `full` adds edges outside and the networks GAT and GIN. Any graph goes in its place: `expunge
+study graph --data FILE.npz --fraction 0.05 --where in`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, get_args
+
+from expunge.data.graph_files import load_graph
+from expunge.data.graph_source import GraphSource
+from expunge.engine import Engine
+from expunge.errors import BadFile, BadSetting
+from expunge.studies.comparison import Comparison
+from expunge.studies.graph_scenarios import GraphScenario, Where, links, node_class, nodes
+from expunge.studies.study import Budget, Plan, Study
+
+__all__ = ["GraphStudy"]
+
+FRACTION = 0.05
+OTHER_NETWORKS = ("gat", "gin")
+
+
+@dataclass(frozen=True)
+class GraphStudy(Study):
+    """See the module.
+
+    Args:
+        fraction: share of the training edges to forget.
+        where: "in" for edges within two steps of a test edge, "out" for the others, "any" for all.
+        network: one of the networks for graphs, or an import string.
+    """
+
+    fraction: float | None = None
+    where: str | None = None
+    network: str | None = None
+
+    default_data: ClassVar[str] = "cora"
+
+    def plan(self, data: str | None, budget: Budget) -> Plan:
+        if self.where is not None and self.where not in get_args(Where):
+            raise BadSetting(f"study graph: --where is in, out or any, not {self.where!r}")
+        source = _read(data or self.default_data, asked=data is not None)
+        scenarios = self._scenarios(source, budget)
+
+        def compare_all(engine: Engine, say: Callable[[str], None]) -> dict[str, Comparison]:
+            return {scenario.title: scenario.compare(engine, say) for scenario in scenarios}
+
+        return Plan(
+            source.name,
+            {scenario.title: scenario.forgotten for scenario in scenarios},
+            {scenario.title: scenario.settings() for scenario in scenarios} | {"graph": repr(source.graph), "budget": budget},
+            [source.note] if source.note else [],
+            scenarios[0].task.new_model(),
+            compare_all,
+        )
+
+    def _scenarios(self, source: GraphSource, budget: Budget) -> Sequence[GraphScenario]:
+        network, fraction = self.network or "gcn", FRACTION if self.fraction is None else self.fraction
+        if self.fraction is not None or self.where is not None:
+            where: Where = self.where or "in"  # type: ignore[assignment]
+            return (links(source, network, fraction, where),)
+        places: Sequence[Where] = ("in",) if budget == "quick" else ("in", "out")
+        networks = (network,) if self.network or budget == "quick" else (network, *OTHER_NETWORKS)
+        found = [links(source, each, fraction, where) for each in networks for where in places]
+        if source.classes:
+            middle = source.classes[len(source.classes) // 2]
+            found += [nodes(source, network, 0.1), node_class(source, network, middle)]
+        return found
+
+
+def _read(data: str, asked: bool) -> GraphSource:
+    try:
+        return load_graph(data)
+    except BadFile:
+        if asked:
+            raise
+        source = load_graph("karate")
+        note = f"{data} was not found (EXPUNGE_DATA), so the embedded karate club was used; figures on it mean little."
+        return replace(source, note=f"{note} {source.note}".strip())

@@ -1,0 +1,256 @@
+"""What the graph study compares: requests on links and on nodes, each with its network, its recipe and its methods.
+
+Which edges or nodes are held out and which must go is drawn anew for each seed. Settings were chosen on draws of the seeds 100
+to 103 (of the general methods: 100 alone) of the same graph, Cora: there is no second one at hand. The study's own seeds begin
+at 0.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from expunge.data.graph_source import GraphSource
+from expunge.data.graph_splits import LinkSplit, split_links, split_nodes
+from expunge.engine import Engine
+from expunge.graphs import Graph
+from expunge.methods import (
+    D2DGN,
+    GIF,
+    MEGU,
+    SCRUB,
+    SSD,
+    BadTeacher,
+    Blindspot,
+    Finetune,
+    GNNDelete,
+    GradientAscent,
+    GraphEraser,
+    Method,
+    NegGradPlus,
+    RandomLabels,
+    Retrain,
+    SalUn,
+    Unlink,
+)
+from expunge.models.graph_networks import build_for_graph
+from expunge.optimizers import Optimizer
+from expunge.requests.graph import ForgetEdges, ForgetLabel, ForgetNodes, GraphContext
+from expunge.sparse import SparseMatrix
+from expunge.split import Split
+from expunge.studies.advice import recommended
+from expunge.studies.comparison import Comparison, compare, trained
+from expunge.studies.one_by_one import OneByOne
+from expunge.tasks import LinkPredictionTask, NodeClassificationTask, Task
+
+Where = Literal["any", "in", "out"]
+MANY = 20_000  # edges; a graph with more learns in fewer passes
+LINK_RECIPE = Retrain(epochs=1500, optimizer=Optimizer("adam", 1e-3), schedule="constant")
+NODE_RECIPE = Retrain(epochs=200, optimizer=Optimizer("adam", 5e-3), schedule="constant")
+FEW_EPOCHS = 300
+
+
+@dataclass(frozen=True, eq=False)
+class GraphScenario:
+    """One request to a model that is trained for it.
+
+    Args:
+        title: names the case in reports, and its folder.
+        network: what it is called, and how large it is.
+        task: how the model is read.
+        recipe: of the original and of the retrained models.
+        methods: by the name of their row.
+        draw: for a seed, the stream that the original is trained on, and the split.
+        forgotten: what must go, for people.
+    """
+
+    title: str
+    network: str
+    task: Task[Any]
+    recipe: Retrain
+    methods: Mapping[str, Method | OneByOne]
+    draw: Callable[[int], tuple[Any, Split]]
+    forgotten: str
+
+    def compare(self, engine: Engine, say: Callable[[str], None]) -> Comparison:
+        """Train the original, retrain twice, unlearn by every method and audit all."""
+        everything, split = self.draw(engine.seed)
+        with engine.scope("".join(letter if letter.isalnum() else "-" for letter in self.title)):
+            say(f"{self.title}: training the original")
+            original, seconds = trained(self.task, everything, self.recipe, engine)
+            say(f"{self.title}: retraining twice, {len(self.methods)} methods, audits")
+            return compare(
+                original,
+                self.task,
+                split,
+                self.methods,
+                engine,
+                retrain=self.recipe,
+                original_seconds=seconds,
+            )
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that was chosen, as plain values."""
+        return {
+            "network": self.network,
+            "recipe": repr(self.recipe),
+            "methods": {name: repr(method) for name, method in self.methods.items()},
+        }
+
+
+def links(source: GraphSource, network: str, fraction: float, where: Where) -> GraphScenario:
+    """Some edges must go, of a model that predicts links."""
+    graph = with_features(source.graph)
+    factory = build_for_graph(network, graph)
+
+    def held_out(seed: int) -> LinkSplit:
+        return split_links(graph, seed=seed)
+
+    def draw(seed: int) -> tuple[Any, Split]:
+        parts = held_out(seed)
+        context = GraphContext(parts.graph, parts.test, parts.validation)
+        return parts.training(), parts.without(ForgetEdges(fraction, where, seed=seed).edges(context))
+
+    recipe = LINK_RECIPE if len(graph.edges) <= MANY else replace(LINK_RECIPE, epochs=FEW_EPOCHS)
+    asked, (_, split) = ForgetEdges(fraction, where), draw(0)
+    total = len(held_out(0).graph.edges)
+    place = {"any": "", "in": " inside", "out": " outside"}[where]
+    return GraphScenario(
+        f"{network.upper()}, {100 * fraction:g} % of edges{place}",
+        described(network, factory),
+        LinkPredictionTask(factory),
+        recipe,
+        link_methods(recipe),
+        draw,
+        f"{_without_draw(asked.describe())} of {source.name}: {split.forget.examples:,} of {total:,} training edges",  # type: ignore[attr-defined]
+    )
+
+
+def link_methods(recipe: Retrain) -> dict[str, Method | OneByOne]:
+    """For single edges. Where a published number of steps is known, it stands beside."""
+    rate = recipe.optimizer
+    return {
+        "d2dgn": D2DGN(),
+        "d2dgn-in-ten": OneByOne(D2DGN()),
+        "d2dgn-both": D2DGN(knowledge="both"),
+        "d2dgn-negative": D2DGN(destroyer="negative-edges"),
+        "d2dgn-published": D2DGN(stop="never", epochs=100),
+        "d2dgn-to-the-end": D2DGN(stop="never", alpha=0.5, epochs=300),
+        "unlink": Unlink(),
+        "gnndelete": GNNDelete(),
+        "gnndelete-ni": GNNDelete(only_influence=True),
+        "gif": GIF(),
+        "graph-eraser": GraphEraser(epochs=recipe.epochs, optimizer=rate, schedule=recipe.schedule),
+        "shrink-perturb": recommended(recipe, kind=False),
+        "blindspot": Blindspot.from_recipe(recipe),
+        "finetune": Finetune(epochs=100, optimizer=rate, schedule=recipe.schedule),
+        "gradient-ascent": GradientAscent(epochs=10, optimizer=rate),
+        "neggrad-plus": NegGradPlus(alpha=0.95, epochs=40, optimizer=rate),
+        "bad-teacher": BadTeacher(epochs=40, forget_weight=0.05, optimizer=rate),
+        "scrub": SCRUB(max_epochs=10, epochs=40, retain_fraction=1.0, optimizer=rate),
+        "ssd": SSD(max_examples=237),
+    }
+
+
+def nodes(source: GraphSource, network: str, fraction: float) -> GraphScenario:
+    """Some nodes must go, with all their edges, of a model that classifies nodes."""
+    graph, factory, task = _node_task(source, network)
+
+    def draw(seed: int) -> tuple[Any, Split]:
+        parts = split_nodes(graph, seed=seed)
+        gone = ForgetNodes(fraction=fraction, seed=seed).nodes(GraphContext(graph, train_nodes=parts.train))
+        return parts.training(), parts.without(gone)
+
+    asked = ForgetNodes(fraction=fraction)
+    return _node_scenario(
+        f"{network.upper()}, {100 * fraction:g} % of nodes",
+        network,
+        factory,
+        task,
+        draw,
+        _without_draw(asked.describe()),
+        source,
+    )
+
+
+def node_class(source: GraphSource, network: str, name: str) -> GraphScenario:
+    """All nodes of a class must go, with all their edges, of a model that classifies nodes."""
+    graph, factory, task = _node_task(source, network)
+    asked = ForgetLabel(name)
+
+    def draw(seed: int) -> tuple[Any, Split]:
+        parts = split_nodes(graph, seed=seed)
+        context = GraphContext(graph, train_nodes=parts.train, classes=source.classes)
+        return parts.training(), parts.without(asked.nodes(context), asked.of_class(context))
+
+    return _node_scenario(f"{network.upper()}, class {name}", network, factory, task, draw, asked.describe(), source, kind=True)
+
+
+def _node_task(source: GraphSource, network: str) -> tuple[Graph, Callable[[], nn.Module], NodeClassificationTask]:
+    graph, names = with_features(source.graph), source.classes
+    factory = build_for_graph(network, graph, len(names), hidden=64, dropout=0.5)
+    return graph, factory, NodeClassificationTask(factory, len(names), tuple(names))
+
+
+def _node_scenario(
+    title: str,
+    network: str,
+    factory: Callable[[], nn.Module],
+    task: NodeClassificationTask,
+    draw: Callable[[int], tuple[Any, Split]],
+    what: str,
+    source: GraphSource,
+    kind: bool = False,
+) -> GraphScenario:
+    everything, split = draw(0)
+    gone: int = split.forget.examples  # type: ignore[attr-defined]
+    forgotten = f"{what} of {source.name}, with all their edges: {gone:,} of {everything.examples:,} training nodes"
+    methods = node_methods(NODE_RECIPE, kind)
+    return GraphScenario(title, described(network, factory), task, NODE_RECIPE, methods, draw, forgotten)
+
+
+def node_methods(recipe: Retrain, kind: bool) -> dict[str, Method]:
+    """For nodes, single ones or a class of them."""
+    rate, few = recipe.optimizer, recipe.epochs // 5
+    faster = replace(rate, learning_rate=2 * rate.learning_rate)
+    return {
+        "d2dgn": D2DGN.for_nodes(recipe),
+        "d2dgn-random": D2DGN(stop="never", alpha=0.5, epochs=few, optimizer=rate),
+        "d2dgn-scratch": D2DGN(stop="never", keep=0.0, alpha=0.5, epochs=recipe.epochs, optimizer=rate),
+        "unlink": Unlink(),
+        "gnndelete": GNNDelete(),
+        "gif": GIF(),
+        "graph-eraser": GraphEraser(epochs=recipe.epochs, optimizer=rate, schedule=recipe.schedule),
+        "megu": MEGU(),
+        "shrink-perturb": recommended(recipe, kind=False),
+        "blindspot": Blindspot.from_recipe(recipe),
+        "finetune": Finetune(epochs=few, optimizer=faster),
+        "gradient-ascent": GradientAscent(epochs=10, optimizer=rate),
+        "neggrad-plus": NegGradPlus(epochs=few, optimizer=rate),
+        "random-labels": RandomLabels(epochs=few, optimizer=rate),
+        "bad-teacher": BadTeacher(epochs=few, optimizer=rate),
+        "scrub": SCRUB(max_epochs=few // 4, epochs=few, retain_fraction=1.0, optimizer=rate),
+        "ssd": SSD(max_examples=200),
+        "salun": SalUn(epochs=few, optimizer=rate),
+    }
+
+
+def with_features(graph: Graph) -> Graph:
+    """The graph; with a feature of its own for each node where it has none: the first layer then learns embeddings."""
+    if graph.features is not None:
+        return graph
+    numbers = torch.arange(graph.nodes)
+    own = SparseMatrix.from_entries(numbers, numbers, torch.ones(graph.nodes), (graph.nodes, graph.nodes))
+    return replace(graph, features=own)
+
+
+def described(network: str, factory: Callable[[], nn.Module]) -> str:
+    """A network's name and size."""
+    return f"{network}, {sum(parameter.numel() for parameter in factory().parameters()):,} parameters"
+
+
+def _without_draw(words: str) -> str:
+    """What a request asks for, without the seed of one draw: each seed of the study draws anew."""
+    return words.partition(" (")[0]
