@@ -52,6 +52,12 @@ def forget(
     values_in: Annotated[Path | None, typer.Option(help="File with the values of --column to forget.")] = None,
     fraction: Annotated[float | None, typer.Option(help="Share of the training rows to forget, drawn by the seed.")] = None,
     where: Annotated[str | None, typer.Option(help="Rows to forget by a comparison: 'price <= 100000'.")] = None,
+    edges: Annotated[float | None, typer.Option(help="Of a graph: share of the edges to forget, drawn at random.")] = None,
+    edges_in: Annotated[
+        Path | None, typer.Option(help="Of a graph: CSV file with a header and both ends of each edge.")
+    ] = None,
+    nodes_in: Annotated[Path | None, typer.Option(help="Of a graph: file with a node on each line.")] = None,
+    label: Annotated[str | None, typer.Option(help="Of a graph: class of nodes to forget.")] = None,
     columns: Annotated[Path | None, typer.Option(help="CSV file with a header and a line for each training row.")] = None,
     target: Annotated[str | None, typer.Option(help="Column of a table to predict.")] = None,
     method: Annotated[list[str] | None, typer.Option(help="Method, see `expunge methods`, or auto; repeatable.")] = None,
@@ -74,6 +80,10 @@ def forget(
         "values_in": values_in and str(values_in),
         "where": where,
         "fraction": fraction,
+        "edges": edges,
+        "edges_in": edges_in and str(edges_in),
+        "nodes_in": nodes_in and str(nodes_in),
+        "label": label,
     }
     job = {
         "seed": seed,

@@ -16,6 +16,9 @@ from expunge.data.diabetes import read_diabetes
 from expunge.data.digits import read_digits
 from expunge.data.etth import ETTH1, ETTH2
 from expunge.data.folder import read_folder
+from expunge.data.graph_files import GRAPHS, load_graph
+from expunge.data.graph_source import GraphSource, from_pyg
+from expunge.data.graph_splits import LinkSplit, NodeSplit, split_links, split_nodes
 from expunge.data.housing import HOUSING
 from expunge.data.idx import FASHION_MNIST, MNIST
 from expunge.data.published import PublicSet
@@ -39,6 +42,10 @@ from expunge.importing import import_callable, is_import_string, working_directo
 
 __all__ = [
     "DATASETS",
+    "GRAPHS",
+    "GraphSource",
+    "LinkSplit",
+    "NodeSplit",
     "Records",
     "Schema",
     "Source",
@@ -46,12 +53,16 @@ __all__ = [
     "available",
     "classes_of",
     "columns_of",
+    "from_pyg",
     "load",
+    "load_graph",
     "read_columns",
     "read_schema",
     "read_table",
     "read_values",
     "split_by",
+    "split_links",
+    "split_nodes",
     "take",
     "targets_of",
 ]
@@ -194,6 +205,8 @@ def _read(name: str, path: Path, size: int, grayscale: bool) -> Source:
             f"{path} is a file; expected a folder of images by class, of idx files or of CIFAR-10's binary files, "
             f"or a table whose name ends in {' or '.join(sorted(SUFFIXES))}"
         )
+    if name in GRAPHS:
+        raise BadSetting(f"{name} is a graph: ask for edges or nodes of it to be forgotten, or read it with load_graph")
     close = difflib.get_close_matches(name, DATASETS, n=1)
     raise BadSetting(
         f"there is no data '{name}'{f' (did you mean {close[0]}?)' if close else ''}: it is no folder, "

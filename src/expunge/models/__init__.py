@@ -16,12 +16,13 @@ from expunge.importing import import_callable, working_directory_importable
 from expunge.models.all_cnn import AllCNN
 from expunge.models.checks import check_count
 from expunge.models.cnn import SmallCNN
+from expunge.models.graph_networks import GRAPH_MODELS, build_for_graph
 from expunge.models.mlp import MLP
 from expunge.models.pair_lstm import PairLSTM
 from expunge.models.resnet import ResNet18
 from expunge.models.tide import TiDE
 
-__all__ = ["MLP", "MODELS", "AllCNN", "PairLSTM", "ResNet18", "SmallCNN", "TiDE", "build"]
+__all__ = ["GRAPH_MODELS", "MLP", "MODELS", "AllCNN", "PairLSTM", "ResNet18", "SmallCNN", "TiDE", "build", "build_for_graph"]
 
 MODELS: dict[str, type[nn.Module]] = {
     "mlp": MLP,

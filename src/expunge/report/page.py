@@ -121,7 +121,9 @@ def key_figures(case: Case) -> tuple[str, tuple[KeyFigure, ...]]:
     score, kind = score_words(case.score_name), score_kind(case.score_name)
     found = [
         _key_figure(f"{score} on forgotten data", f"forget_{case.score_name}", kind, row, case),
-        _key_figure(f"{score} on unseen data", f"holdout_{case.score_name}", kind, row, case),
+        _key_figure(f"{score} on unseen data", f"holdout_{case.score_name}", kind, row, case)
+        if row.mean("link_auc") is None
+        else _key_figure("unseen edges, AUC", "link_auc", "number", row, case),
         _key_figure("membership attack, AUC", "membership_auc", "number", row, case),
         _time_figure(row, case),
     ]

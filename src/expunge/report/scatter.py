@@ -7,12 +7,11 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter
 
 from expunge.report.canvas import BAD, GOOD, INK, MUTED, NARROW, SERIES, figure, head, inline, style
 from expunge.report.evidence import Case, Row
 from expunge.report.labels import HALF_MARKER, Box, Label, place
-from expunge.report.measures import finite, printable, score_kind, score_words, unit_of
+from expunge.report.measures import Kind, finite, printable, score_kind, score_words, unit_of
 from expunge.report.verdict import limits, state
 
 _HEIGHT = 4.5
@@ -47,6 +46,28 @@ class _Point:
     y_std: float
 
 
+@dataclass(frozen=True)
+class _Axis:
+    metric: str
+    label: str
+    kind: Kind
+    of: str
+
+
+def axes_of(case: Case) -> tuple[_Axis, _Axis]:
+    """What says how much is still known, and what was kept: scores; of links, which have no score of their own, two AUCs."""
+    if any("link_auc" in row.values for row in case.rows):
+        return (
+            _Axis("membership_auc", "AUC of the membership attack", "number", "AUC"),
+            _Axis("link_auc", "AUC of unseen edges against pairs without one", "number", "AUC"),
+        )
+    words, kind = score_words(case.score_name), score_kind(case.score_name)
+    return (
+        _Axis(f"forget_{case.score_name}", f"{words} on forgotten data", kind, words),
+        _Axis(f"holdout_{case.score_name}", f"{words} on unseen data", kind, words),
+    )
+
+
 def forget_against_retain(case: Case, key: str = "") -> str | None:
     """Score on forgotten data (x) against score on unseen data (y), all models; None when fewer than two have both.
 
@@ -55,7 +76,7 @@ def forget_against_retain(case: Case, key: str = "") -> str | None:
     points = _points(case)
     if len(points) < 2:
         return None
-    title = f"Forgetting against keeping: {score_words(case.score_name)} of each model"
+    title = f"Forgetting against keeping: {axes_of(case)[1].of} of each model"
     with style():
         drawing, axes = _canvas(case, title)
         box = _box(axes, case)
@@ -111,8 +132,9 @@ def near_the_target(case: Case, key: str = "") -> str | None:
 
 def _points(case: Case) -> list[_Point]:
     found = []
+    across, up = axes_of(case)
     for row in case.rows:
-        forget, keep = row.values.get(f"forget_{case.score_name}"), row.values.get(f"holdout_{case.score_name}")
+        forget, keep = row.values.get(across.metric), row.values.get(up.metric)
         if forget is None or keep is None:
             continue
         x, y = finite(forget.mean), finite(keep.mean)
@@ -126,7 +148,7 @@ def _window(case: Case, points: Sequence[_Point]) -> tuple[float, float, float, 
     """Left, right, bottom and top of the close-up; None without a target or a tolerance, or with nothing near it."""
     gold = next((point for point in points if point.row.role == "retrained"), None)
     judged = limits(case)
-    forget, keep = judged.get(f"forget_{case.score_name}"), judged.get(f"holdout_{case.score_name}")
+    forget, keep = (judged.get(axis.metric) for axis in axes_of(case))
     if gold is None or forget is None or keep is None:
         return None
     x, y = _FARTHEST * forget, _FARTHEST * keep
@@ -146,20 +168,25 @@ def _canvas(case: Case, title: str) -> tuple[Figure, Axes]:
     drawing = figure(NARROW, _HEIGHT)
     head(drawing, title)
     axes = drawing.add_subplot()
-    kind = score_kind(case.score_name)
-    scale, digits = (100, ".4g") if kind == "percent" else (1, ",.10g")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{scale * value:{digits}}".replace("-", "\N{MINUS SIGN}")))
-    name, unit = score_words(case.score_name), unit_of(kind, case.unit)
-    axes.set_xlabel(f"{name} on forgotten data" + (f", {unit}" if unit else ""))
-    axes.set_ylabel(f"{name} on unseen data" + (f", {unit}" if unit else ""))
+    for drawn, axis in zip((axes.xaxis, axes.yaxis), axes_of(case), strict=True):
+        unit = unit_of(axis.kind, case.unit)
+        drawn.set_label_text(axis.label + (f", {unit}" if unit else ""))
+        drawn.set_major_formatter(_percent if axis.kind == "percent" else _plain)
     return drawing, axes
+
+
+def _percent(value: float, _: object) -> str:
+    return f"{100 * value:.4g}".replace("-", "\N{MINUS SIGN}")
+
+
+def _plain(value: float, _: object) -> str:
+    return f"{value:,.10g}".replace("-", "\N{MINUS SIGN}")
 
 
 def _box(axes: Axes, case: Case) -> Rectangle | None:
     """The tolerances around the retrained model, drawn."""
     gold, judged = case.role("retrained"), limits(case)
-    names = (f"forget_{case.score_name}", f"holdout_{case.score_name}")
+    names = [axis.metric for axis in axes_of(case)]
     if gold is None or any(name not in judged for name in names):
         return None
     (x, y), (half_x, half_y) = (gold.mean(name) or 0.0 for name in names), (judged[name] for name in names)

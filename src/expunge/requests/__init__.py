@@ -1,12 +1,14 @@
-"""Requests to forget: which rows of the training set must go.
+"""Requests to forget: which rows of the training set, or which edges or nodes of a graph, must go.
 
-A request is plain data. It is resolved against the targets and columns of a training set, and everything that is
-wrong with it is said then, before anything is trained.
+A request is plain data. It is resolved against the targets and columns of a training set, or against a graph, and everything
+that is wrong with it is said then, before anything is trained.
 """
 
 from expunge.requests.classes import ForgetClass
 from expunge.requests.columns import ForgetKind, ForgetWhere
 from expunge.requests.comparison import parse_comparison
+from expunge.requests.graph import ForgetEdgeList, ForgetEdges, ForgetEdgesBetween, ForgetLabel, ForgetNodes, ForgetRelation
+from expunge.requests.graph_request import GraphContext, GraphRequest
 from expunge.requests.ranges import ForgetRange
 from expunge.requests.request import Columns, Request
 from expunge.requests.rows import ForgetFraction, ForgetRows
@@ -14,11 +16,19 @@ from expunge.requests.rows import ForgetFraction, ForgetRows
 __all__ = [
     "Columns",
     "ForgetClass",
+    "ForgetEdgeList",
+    "ForgetEdges",
+    "ForgetEdgesBetween",
     "ForgetFraction",
     "ForgetKind",
+    "ForgetLabel",
+    "ForgetNodes",
     "ForgetRange",
+    "ForgetRelation",
     "ForgetRows",
     "ForgetWhere",
+    "GraphContext",
+    "GraphRequest",
     "Request",
     "parse_comparison",
 ]

@@ -1,7 +1,8 @@
 """Unlearning in graph networks: edges inside and outside the neighbourhood of what is tested, nodes, and a class of nodes.
 
 Data: Cora, a citation graph. `quick` has a GCN and forgets 5 % of the training edges within two steps of a test edge, 10 % of
-the training nodes, and a class; `full` adds edges outside and the networks GAT and GIN. Any graph goes in its place: `expunge
+the training nodes, and a class; `full` adds edges outside, the networks GAT and GIN, and a linear one, of which forgetting
+can be certified. Any graph goes in its place: `expunge
 study graph --data FILE.npz --fraction 0.05 --where in`.
 """
 
@@ -68,6 +69,7 @@ class GraphStudy(Study):
         if source.classes:
             middle = source.classes[len(source.classes) // 2]
             found += [nodes(source, network, 0.1), node_class(source, network, middle)]
+            found += [nodes(source, "sgc", 0.1)] if budget == "full" else []
         return found
 
 

@@ -3,7 +3,7 @@
 data: {name: cora}                         # or FILE.npz, edges.csv with features: nodes.csv, triples.txt; fanout: [10, 5]
 model: {name: gcn, arguments: {hidden: 128}}
 task: {predict: links}                     # or nodes; what a request for edges or for nodes suggests when it is left out
-request: {edges: 0.05, where: in}          # or edge_list, relation, between, nodes, label, requested
+request: {edges: 0.05, where: in}          # or edge_list, edges_in, relation, between, nodes, nodes_in, label
 methods: [d2dgn, unlink]
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from expunge.data.columns import read_columns, read_values
 from expunge.data.graph_files import load_graph
 from expunge.data.graph_source import GraphSource
 from expunge.data.graph_splits import split_links, split_nodes
@@ -35,8 +36,8 @@ from expunge.studies.graph_scenarios import with_features
 from expunge.tasks import LinkPredictionTask, NodeClassificationTask, Task
 
 FORMS = (
-    "{edges: 0.05, where: in}, {edge_list: [[ada, bo]]}, {relation: friend}, {between: [art, law]}, {nodes: 0.1}, "
-    "{nodes: [ada, bo]}, {label: law}"
+    "{edges: 0.05, where: in}, {edge_list: [[ada, bo]]}, {edges_in: withdrawn.csv}, {relation: friend}, "
+    "{between: [art, law]}, {nodes: 0.1}, {nodes: [ada, bo]}, {nodes_in: leavers.txt}, {label: law}"
 )
 _DRAWN = ("where", "hops", "seed")
 
@@ -67,6 +68,21 @@ def _edge_list(fields: Mapping[str, Any]) -> GraphRequest:
     return ForgetEdgeList(tuple(tuple(pair) for pair in pairs))
 
 
+def _edges_in(fields: Mapping[str, Any]) -> GraphRequest:
+    columns = read_columns(_path(fields, "edges_in"), None)
+    return ForgetEdgeList(tuple(zip(*(values.tolist() for values in columns.values()), strict=True)))
+
+
+def _nodes_in(fields: Mapping[str, Any]) -> GraphRequest:
+    return ForgetNodes(tuple(read_values(_path(fields, "nodes_in"))))
+
+
+def _path(fields: Mapping[str, Any], name: str) -> str:
+    if not isinstance(fields[name], str):
+        raise BadSetting(f"{name} names a file, not {fields[name]!r}")
+    return str(fields[name])
+
+
 def _between(fields: Mapping[str, Any]) -> GraphRequest:
     pair = fields["between"]
     if not isinstance(pair, list) or len(pair) != 2:
@@ -87,9 +103,11 @@ def _named(kind: Any, key: str) -> Callable[[Mapping[str, Any]], GraphRequest]:
 _FORMS: dict[str, tuple[Callable[[Mapping[str, Any]], GraphRequest], tuple[str, ...]]] = {
     "edges": (_edges, _DRAWN),
     "edge_list": (_edge_list, ()),
+    "edges_in": (_edges_in, ()),
     "relation": (_named(ForgetRelation, "relation"), ()),
     "between": (_between, ()),
     "nodes": (_nodes, ("seed",)),
+    "nodes_in": (_nodes_in, ()),
     "label": (_named(ForgetLabel, "label"), ()),
 }
 

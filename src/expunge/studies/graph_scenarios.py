@@ -24,6 +24,7 @@ from expunge.methods import (
     SSD,
     BadTeacher,
     Blindspot,
+    CertifiedRemoval,
     Finetune,
     GNNDelete,
     GradientAscent,
@@ -49,6 +50,7 @@ Where = Literal["any", "in", "out"]
 MANY = 20_000  # edges; a graph with more learns in fewer passes
 LINK_RECIPE = Retrain(epochs=1500, optimizer=Optimizer("adam", 1e-3), schedule="constant")
 NODE_RECIPE = Retrain(epochs=200, optimizer=Optimizer("adam", 5e-3), schedule="constant")
+LINEAR_RECIPE = Retrain(epochs=400, optimizer=Optimizer("adam", 0.2, weight_decay=1e-5))
 FEW_EPOCHS = 300
 
 
@@ -140,6 +142,7 @@ def link_methods(recipe: Retrain) -> dict[str, Method | OneByOne]:
         "d2dgn-to-the-end": D2DGN(stop="never", alpha=0.5, epochs=300),
         "unlink": Unlink(),
         "gnndelete": GNNDelete(),
+        "gnndelete-published": GNNDelete(epochs=1500, optimizer=Optimizer("adam", 1e-3)),
         "gnndelete-ni": GNNDelete(only_influence=True),
         "gif": GIF(),
         "graph-eraser": GraphEraser(epochs=recipe.epochs, optimizer=rate, schedule=recipe.schedule),
@@ -185,12 +188,13 @@ def node_class(source: GraphSource, network: str, name: str) -> GraphScenario:
         context = GraphContext(graph, train_nodes=parts.train, classes=source.classes)
         return parts.training(), parts.without(asked.nodes(context), asked.of_class(context))
 
-    return _node_scenario(f"{network.upper()}, class {name}", network, factory, task, draw, asked.describe(), source, kind=True)
+    return _node_scenario(f"{network.upper()}, class {name}", network, factory, task, draw, asked.describe(), source)
 
 
 def _node_task(source: GraphSource, network: str) -> tuple[Graph, Callable[[], nn.Module], NodeClassificationTask]:
     graph, names = with_features(source.graph), source.classes
-    factory = build_for_graph(network, graph, len(names), hidden=64, dropout=0.5)
+    sizes: dict[str, Any] = {} if network == "sgc" else {"hidden": 64, "dropout": 0.5}
+    factory = build_for_graph(network, graph, len(names), **sizes)
     return graph, factory, NodeClassificationTask(factory, len(names), tuple(names))
 
 
@@ -202,16 +206,17 @@ def _node_scenario(
     draw: Callable[[int], tuple[Any, Split]],
     what: str,
     source: GraphSource,
-    kind: bool = False,
 ) -> GraphScenario:
     everything, split = draw(0)
     gone: int = split.forget.examples  # type: ignore[attr-defined]
     forgotten = f"{what} of {source.name}, with all their edges: {gone:,} of {everything.examples:,} training nodes"
-    methods = node_methods(NODE_RECIPE, kind)
-    return GraphScenario(title, described(network, factory), task, NODE_RECIPE, methods, draw, forgotten)
+    linear = network == "sgc"
+    recipe = LINEAR_RECIPE if linear else NODE_RECIPE
+    methods = linear_methods(recipe) if linear else node_methods(recipe)
+    return GraphScenario(title, described(network, factory), task, recipe, methods, draw, forgotten)
 
 
-def node_methods(recipe: Retrain, kind: bool) -> dict[str, Method]:
+def node_methods(recipe: Retrain) -> dict[str, Method]:
     """For nodes, single ones or a class of them."""
     rate, few = recipe.optimizer, recipe.epochs // 5
     faster = replace(rate, learning_rate=2 * rate.learning_rate)
@@ -234,6 +239,19 @@ def node_methods(recipe: Retrain, kind: bool) -> dict[str, Method]:
         "scrub": SCRUB(max_epochs=few // 4, epochs=few, retain_fraction=1.0, optimizer=rate),
         "ssd": SSD(max_examples=200),
         "salun": SalUn(epochs=few, optimizer=rate),
+    }
+
+
+def linear_methods(recipe: Retrain) -> dict[str, Method]:
+    """For nodes of a linear model, of which forgetting can be certified."""
+    return {
+        "certified-removal": CertifiedRemoval(regularisation=recipe.optimizer.weight_decay),
+        "d2dgn": D2DGN.for_nodes(recipe),
+        "unlink": Unlink(),
+        "gif": GIF(),
+        "shrink-perturb": recommended(recipe, kind=False),
+        "finetune": Finetune(epochs=recipe.epochs // 5, optimizer=recipe.optimizer),
+        "scrub": SCRUB(max_epochs=10, epochs=40, retain_fraction=1.0, optimizer=recipe.optimizer),
     }
 
 

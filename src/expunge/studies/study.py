@@ -85,7 +85,7 @@ class Study(Registered, ABC):
         given = {option.name: value for option in fields(self) if (value := getattr(self, option.name)) is not None}
         words = ["expunge", "study", self.name, "--budget", budget, "--seeds", str(seeds)]
         words += ["--data", data] if data is not None else []
-        command = shlex.join(words + [word for name, value in given.items() for word in (f"--{name}", value)])
+        command = shlex.join(words + [word for name, value in given.items() for word in (f"--{name}", str(value))])
         evidence = evidence_of(cases, title, plan.settings, engine, plan.notes, command, seeds)
         return Studied(evidence, self._json(evidence, plan, budget, seeds))
 
