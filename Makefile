@@ -25,8 +25,9 @@ lint: $(VENV)/dev.done           ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/dev.done          ## measure the engine against a bare PyTorch loop
+bench: $(VENV)/dev.done          ## measure the engine against a bare PyTorch loop, and graphs against edge lists
 	$(BIN)/python benchmarks/engine_overhead.py
+	$(BIN)/python benchmarks/graph_training.py
 
 docs: $(VENV)/dev.done           ## build the documentation into site/
 	$(BIN)/mkdocs build --strict

@@ -43,6 +43,8 @@ def tables(study: dict[str, Any]) -> str:
 def table(case: str, methods: dict[str, dict[str, dict[str, Any]]]) -> str:
     """One case; metrics that no method has are left out."""
     shown = [metric for metric in COLUMNS if any(metric in rows for rows in methods.values())]
+    if "link_auc" not in shown:  # elsewhere the verdict has no use for it
+        shown = [metric for metric in shown if metric != "membership_two_sided"]
     lines = [
         "| " + " | ".join([case, *(COLUMNS[metric][0] for metric in shown)]) + " |",
         "|---" + "|---:" * len(shown) + "|",

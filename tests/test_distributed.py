@@ -11,13 +11,15 @@ import sys
 import torch
 from torch import nn
 from tiny import blobs, class_split
+from tiny_graphs import link_parts, link_split
 
 from expunge.engine import Engine
-from expunge.methods import BadTeacher, NegGradPlus, RandomLabels, SCRUB
+from expunge.methods import BadTeacher, D2DGN, NegGradPlus, RandomLabels, Retrain, SCRUB
+from expunge.models.gnn import GCN
 from expunge.optimizers import Optimizer
 from expunge.split import Batches
 from expunge.storage import write_weights
-from expunge.tasks import ClassificationTask
+from expunge.tasks import ClassificationTask, LinkPredictionTask
 
 torch.set_num_threads(1)
 folder = sys.argv[1]
@@ -31,6 +33,11 @@ results = {"original": model}
 scrub = SCRUB(epochs=2, optimizer=Optimizer("sgd", 0.05))
 for method in (NegGradPlus(epochs=2), BadTeacher(epochs=2), RandomLabels(epochs=2), scrub):
     results[method.name] = method(model, task, class_split(17), engine)
+# links come in one batch, of which each process has its share
+links, rate = LinkPredictionTask(lambda: GCN(8, hidden=16, outputs=8)), Optimizer("sgd", 0.05)
+with engine.scope("links"):
+    on_links = Retrain(epochs=5, optimizer=rate).train(links, link_parts().training(), engine)
+results["d2dgn"] = D2DGN(alpha=0.5, stop="never", epochs=5, optimizer=rate)(on_links, links, link_split(), engine)
 if engine.is_main:
     for name, result in results.items():
         write_weights(f"{folder}/{name}.safetensors", result.state_dict())
@@ -62,7 +69,7 @@ def _environment():
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
 
 
-@pytest.mark.parametrize("name", ["original", "neggrad-plus", "bad-teacher", "random-labels", "scrub"])
+@pytest.mark.parametrize("name", ["original", "neggrad-plus", "bad-teacher", "random-labels", "scrub", "d2dgn"])
 def test_two_processes_equal_one(folders, name):
     import torch
 

@@ -76,6 +76,22 @@ class _Functional:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return functional_call(self.model, self.tensors, args, kwargs)
 
+    def run(self, method: str, *args: Any) -> Any:
+        """What another method of the model gives with the same parameters."""
+        held = {f"model.{name}": value for name, value in self.tensors.items()}
+        return functional_call(_Method(self.model, method), held, args)
+
+
+class _Method(nn.Module):
+    """A method of a model as the forward pass of a module, which is what `functional_call` knows to call."""
+
+    def __init__(self, model: nn.Module, method: str) -> None:
+        super().__init__()
+        self.model, self.method = model, method
+
+    def forward(self, *args: Any) -> Any:
+        return getattr(self.model, self.method)(*args)
+
 
 def _per_example_squares(model: nn.Module, losses: Losses, parameters: dict[str, Tensor], batch: Any) -> dict[str, Tensor]:
     if not _stackable(batch):

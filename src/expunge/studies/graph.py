@@ -13,7 +13,7 @@ from typing import ClassVar, get_args
 from expunge.data.graph_files import load_graph
 from expunge.data.graph_source import GraphSource
 from expunge.engine import Engine
-from expunge.errors import BadFile, BadSetting
+from expunge.errors import BadFile, BadRequest, BadSetting
 from expunge.studies.comparison import Comparison
 from expunge.studies.graph_scenarios import GraphScenario, Where, links, node_class, nodes
 from expunge.studies.study import Budget, Plan, Study
@@ -53,7 +53,7 @@ class GraphStudy(Study):
             source.name,
             {scenario.title: scenario.forgotten for scenario in scenarios},
             {scenario.title: scenario.settings() for scenario in scenarios} | {"graph": repr(source.graph), "budget": budget},
-            [source.note] if source.note else [],
+            [note for note in (source.note, _left_out(scenarios, self.where, budget)) if note],
             scenarios[0].task.new_model(),
             compare_all,
         )
@@ -65,12 +65,26 @@ class GraphStudy(Study):
             return (links(source, network, fraction, where),)
         places: Sequence[Where] = ("in",) if budget == "quick" else ("in", "out")
         networks = (network,) if self.network or budget == "quick" else (network, *OTHER_NETWORKS)
-        found = [links(source, each, fraction, where) for each in networks for where in places]
+        found = [scenario for each in networks for where in places for scenario in _possible(source, each, fraction, where)]
         if source.classes:
             middle = source.classes[len(source.classes) // 2]
             found += [nodes(source, network, 0.1), node_class(source, network, middle)]
             found += [nodes(source, "sgc", 0.1)] if budget == "full" else []
         return found
+
+
+def _left_out(scenarios: Sequence[GraphScenario], where: str | None, budget: Budget) -> str:
+    if budget == "quick" or where is not None or any("outside" in scenario.title for scenario in scenarios):
+        return ""
+    return "Too few edges lie outside of the neighbourhood of test edges: that case was left out."
+
+
+def _possible(source: GraphSource, network: str, fraction: float, where: Where) -> list[GraphScenario]:
+    """The case, unless so few edges lie there that it cannot be asked for; nobody has named it."""
+    try:
+        return [links(source, network, fraction, where)]
+    except BadRequest:
+        return []
 
 
 def _read(data: str, asked: bool) -> GraphSource:

@@ -70,7 +70,11 @@ def _edge_list(fields: Mapping[str, Any]) -> GraphRequest:
 
 def _edges_in(fields: Mapping[str, Any]) -> GraphRequest:
     columns = read_columns(_path(fields, "edges_in"), None)
-    return ForgetEdgeList(tuple(zip(*(values.tolist() for values in columns.values()), strict=True)))
+    names = list(columns)
+    if len(names) < 2:
+        raise BadSetting(f"edges_in: {fields['edges_in']} has one column; expected both ends of each edge")
+    used = names[:2] + ["relation"] * ("relation" in names[2:])
+    return ForgetEdgeList(tuple(zip(*(columns[name].tolist() for name in used), strict=True)))
 
 
 def _nodes_in(fields: Mapping[str, Any]) -> GraphRequest:
@@ -92,6 +96,8 @@ def _between(fields: Mapping[str, Any]) -> GraphRequest:
 
 def _nodes(fields: Mapping[str, Any]) -> GraphRequest:
     if isinstance(fields["nodes"], list):
+        if "seed" in fields:
+            raise BadSetting("nodes that are listed are not drawn: leave out the seed")
         return ForgetNodes(tuple(fields["nodes"]))
     return ForgetNodes(fraction=_number(fields["nodes"], "nodes"), seed=fields.get("seed", 0))
 

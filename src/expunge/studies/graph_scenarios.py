@@ -52,6 +52,8 @@ LINK_RECIPE = Retrain(epochs=1500, optimizer=Optimizer("adam", 1e-3), schedule="
 NODE_RECIPE = Retrain(epochs=200, optimizer=Optimizer("adam", 5e-3), schedule="constant")
 LINEAR_RECIPE = Retrain(epochs=400, optimizer=Optimizer("adam", 0.2, weight_decay=1e-5))
 FEW_EPOCHS = 300
+EMBEDDING = 64
+LAYERED = ("gcn", "gat", "gin", "sage")  # networks that GNNDelete can put its operators into
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +107,7 @@ class GraphScenario:
 def links(source: GraphSource, network: str, fraction: float, where: Where) -> GraphScenario:
     """Some edges must go, of a model that predicts links."""
     graph = with_features(source.graph)
-    factory = build_for_graph(network, graph)
+    factory = build_for_graph(network, graph, EMBEDDING)
 
     def held_out(seed: int) -> LinkSplit:
         return split_links(graph, seed=seed)
@@ -120,11 +122,11 @@ def links(source: GraphSource, network: str, fraction: float, where: Where) -> G
     total = len(held_out(0).graph.edges)
     place = {"any": "", "in": " inside", "out": " outside"}[where]
     return GraphScenario(
-        f"{network.upper()}, {100 * fraction:g} % of edges{place}",
+        f"{network.upper()}, {f'{100 * fraction:g} %' if fraction < 1 else f'{fraction:,.0f}'} of edges{place}",
         described(network, factory),
         LinkPredictionTask(factory),
         recipe,
-        link_methods(recipe),
+        _fitting(link_methods(recipe), network),
         draw,
         f"{_without_draw(asked.describe())} of {source.name}: {split.forget.examples:,} of {total:,} training edges",  # type: ignore[attr-defined]
     )
@@ -193,7 +195,7 @@ def node_class(source: GraphSource, network: str, name: str) -> GraphScenario:
 
 def _node_task(source: GraphSource, network: str) -> tuple[Graph, Callable[[], nn.Module], NodeClassificationTask]:
     graph, names = with_features(source.graph), source.classes
-    sizes: dict[str, Any] = {} if network == "sgc" else {"hidden": 64, "dropout": 0.5}
+    sizes: dict[str, Any] = {"hidden": 64, "dropout": 0.5} if network in LAYERED else {}
     factory = build_for_graph(network, graph, len(names), **sizes)
     return graph, factory, NodeClassificationTask(factory, len(names), tuple(names))
 
@@ -212,11 +214,16 @@ def _node_scenario(
     forgotten = f"{what} of {source.name}, with all their edges: {gone:,} of {everything.examples:,} training nodes"
     linear = network == "sgc"
     recipe = LINEAR_RECIPE if linear else NODE_RECIPE
-    methods = linear_methods(recipe) if linear else node_methods(recipe)
+    methods = linear_methods(recipe) if linear else _fitting(node_methods(recipe), network)
     return GraphScenario(title, described(network, factory), task, recipe, methods, draw, forgotten)
 
 
-def node_methods(recipe: Retrain) -> dict[str, Method]:
+def _fitting(methods: Mapping[str, Method | OneByOne], network: str) -> dict[str, Method | OneByOne]:
+    """Without those that only work on networks made of layers of one kind, where the network is another."""
+    return {name: method for name, method in methods.items() if network in LAYERED or "gnndelete" not in name}
+
+
+def node_methods(recipe: Retrain) -> dict[str, Method | OneByOne]:
     """For nodes, single ones or a class of them."""
     rate, few = recipe.optimizer, recipe.epochs // 5
     faster = replace(rate, learning_rate=2 * rate.learning_rate)
@@ -242,7 +249,7 @@ def node_methods(recipe: Retrain) -> dict[str, Method]:
     }
 
 
-def linear_methods(recipe: Retrain) -> dict[str, Method]:
+def linear_methods(recipe: Retrain) -> dict[str, Method | OneByOne]:
     """For nodes of a linear model, of which forgetting can be certified."""
     return {
         "certified-removal": CertifiedRemoval(regularisation=recipe.optimizer.weight_decay),

@@ -218,7 +218,7 @@ def _read(kind: Any, value: Any, location: Location) -> Any:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         fault = error.errors()[0]
-        place = (*location, *(part for part in fault["loc"]))
+        place = (*location, *(part for part in fault["loc"] if "[" not in str(part)))  # without the kinds that a union tried
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             message = f"unknown field; there are {', '.join(sorted(_names(kind, fault['loc'][:-1])))}"

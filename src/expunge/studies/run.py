@@ -70,6 +70,8 @@ def _prepare_graph(job: Job, request: GraphRequest) -> Setup:
     data, settings, model = job.data, job.task or TaskSettings.model_validate({}), job.model
     if other := sorted(settings.model_fields_set - {"predict"}):
         raise BadSetting(f"task: {other[0]} is for targets that are real numbers; on a graph, say predict: links or nodes")
+    if other := sorted(data.model_fields_set - {"name", "features", "triples", "fanout"}):
+        raise BadSetting(f"data: {other[0]} is not for graphs; a graph takes name, features, triples and fanout")
     source = read_graph(data.name, data.features, data.triples)
     task = graph_task(source, settings.predict, request, model.name, model.arguments)
     size = job.batch_size if data.fanout else None  # without sampling a step needs the whole graph, whatever is asked of it

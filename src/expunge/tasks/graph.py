@@ -37,13 +37,18 @@ def _on_whole(stream: Any) -> Any:
     return stream.on(stream.graph.whole) if hasattr(stream, "graph") else stream
 
 
+_WRAPPERS = ("DistributedDataParallel", "DataParallel", "FullyShardedDataParallel")
+
+
 def unwrapped(model: Any) -> Any:
     """The network inside of what an engine or a functional call has put around it."""
     while True:
-        inner = getattr(model, "module", None) or (None if isinstance(model, nn.Module) else getattr(model, "model", None))
-        if inner is None:
+        if any(kind.__name__ in _WRAPPERS for kind in type(model).__mro__):
+            model = model.module
+        elif not isinstance(model, nn.Module) and hasattr(model, "model"):
+            model = model.model
+        else:
             return model
-        model = inner
 
 
 @contextmanager

@@ -44,8 +44,11 @@ class LinkPredictionTask(GraphTask[LinkBatch]):
 
     def read(self, model: nn.Module, embeddings: Tensor, batch: LinkBatch) -> Tensor:
         """Logits, shape (n,)."""
-        decode = getattr(unwrapped(model), "decode", inner_product)
-        return decode(embeddings, batch.pairs)
+        network = unwrapped(model)
+        if not hasattr(network, "decode"):
+            return inner_product(embeddings, batch.pairs)
+        functional = getattr(model, "run", None)  # the decoder's parameters are among those that a gradient is asked for
+        return network.decode(embeddings, batch.pairs) if functional is None else functional("decode", embeddings, batch.pairs)
 
     def features(self, model: nn.Module, batch: LinkBatch) -> Tensor:
         """Products of the embeddings of both ends, shape (n, d)."""
@@ -71,7 +74,8 @@ class LinkPredictionTask(GraphTask[LinkBatch]):
         not; and edges that are to be forgotten are often not spread as those that were held out are.
         """
         itself = batch.graph.has(batch.pairs).unsqueeze(1)  # an edge that is still there is no neighbour beside itself
-        degrees = batch.graph.degrees[batch.pairs[:, :2]] - itself.float()
+        ways = 1 + (batch.pairs[:, 0] == batch.pairs[:, 1]).unsqueeze(1).float()  # a loop stands at its end twice
+        degrees = batch.graph.degrees[batch.pairs[:, :2]] - itself * ways
         shared = batch.graph.shared_neighbours(batch.pairs)
         fewer, more = (_bucket(ends, edges) for ends, edges in ((degrees.amin(1), _FEWER), (degrees.amax(1), _MORE)))
         return (fewer * (len(_MORE) + 1) + more) * (len(_SHARED) + 1) + _bucket(shared, _SHARED)
