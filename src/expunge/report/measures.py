@@ -28,8 +28,6 @@ MAIN: dict[str, tuple[str, str, Kind]] = {
     "relearn_steps": ("relearning", "steps", "count"),
     "anamnesis_index": ("relearning", "AIN", "index"),
     "forget_kl": ("", "forget KL, nats", "number"),
-    "forget_js": ("distance to retrained", "forget JS", "number"),
-    "retain_shift": ("distance to retrained", "shift, kept", "points"),
     "seconds_ratio": ("", "time", "ratio"),
 }
 _OTHER: dict[str, tuple[str, Kind]] = {
@@ -37,6 +35,8 @@ _OTHER: dict[str, tuple[str, Kind]] = {
     "holdout_forget_{score}_gap": ("gap, unseen like it", "points"),
     "retain_{score}_gap": ("gap, kept", "points"),
     "holdout_{score}_gap": ("gap, unseen", "points"),
+    "forget_js": ("JS to retrained, forgotten", "number"),
+    "retain_shift": ("shift to retrained, kept", "points"),
     "deleted_retained_gap": ("gap, deleted / retained AUC", "number"),
     "retain_lowered": ("kept edges lowered", "percent"),
     "membership_two_sided": ("attack AUC, two-sided", "number"),
