@@ -331,3 +331,9 @@ def test_weights_hash_sees_every_bit():
 def test_on_device_of_a_model_without_parameters_is_the_identity():
     batch = (torch.zeros(1),)
     assert on_device_of(nn.ReLU(), batch) is batch
+
+
+def test_a_fit_ends_as_soon_as_the_score_is_enough():
+    engine, scores = Engine(progress=False), iter([0.1, 0.5, 0.9, 1.0])
+    engine.fit(nn.Linear(8, 4), loss, data(), epochs=4, score=lambda _: next(scores), enough=0.5)
+    assert len(engine.history) == 2

@@ -278,3 +278,15 @@ def test_requests_for_edges_name_no_nodes(request_):
 def test_requests_that_make_no_sense_are_refused_at_once(make, message):
     with pytest.raises(BadRequest, match=message):
         make()
+
+
+def test_classes_of_edges_say_which_unseen_edges_are_of_their_kind():
+    graph = Graph.of(5, [[0, 1], [1, 2], [2, 3], [3, 4]], labels=torch.tensor([0, 0, 1, 1, 0]))
+    context = GraphContext(graph, classes=("art", "law"))
+    others = torch.tensor([[0, 2], [0, 4], [2, 3]])
+    assert ForgetEdgesBetween("art", "law").kind_of(context)(others).tolist() == [True, False, False]
+    assert ForgetLabel("law").kind_of(context)(others).tolist() == [True, False, True]
+    assert ForgetNodes((4,)).kind_of(context)(others).tolist() == [False, True, False]
+    world = GraphContext(Graph.of(3, [[0, 1, 0], [1, 2, 1]], relations=2))
+    assert ForgetRelation(1).kind_of(world)(torch.tensor([[0, 2, 1], [0, 2, 0]])).tolist() == [True, False]
+    assert ForgetEdges(1).kind_of(context) is None and ForgetEdgeList(((0, 1),)).kind_of(context) is None

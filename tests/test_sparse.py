@@ -99,3 +99,15 @@ def test_entries_outside_are_refused(row, column, where):
 def test_it_moves(matrix):
     moved = matrix.to("meta")
     assert moved.rows.device.type == moved.columns.device.type == "meta" and moved.shape == (7, 5)
+
+
+def test_under_mixed_precision_products_stay_whole():
+    matrix = SparseMatrix.from_entries([0, 1, 1], [0, 0, 2], [1.0, 2.0, 3.0], (2, 3))
+    dense = torch.randn(3, 2, dtype=torch.bfloat16, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = matrix @ dense
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, matrix.dense() @ dense.float())
+    found.sum().backward()
+    assert dense.grad.dtype == torch.bfloat16
+    torch.testing.assert_close(dense.grad.float(), (matrix.dense().T @ torch.ones(2, 2)))

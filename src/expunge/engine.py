@@ -145,6 +145,7 @@ class Engine:
         clip_norm: float | None = None,
         score: Callable[[nn.Module], float] | None = None,
         patience: int | None = None,
+        enough: float | None = None,
         on_epoch: Callable[[nn.Module, int], None] | None = None,
         name: str = "fit",
     ) -> nn.Module:
@@ -161,6 +162,7 @@ class Engine:
             clip_norm: largest norm of the gradient, over all parameters.
             score: judged after each epoch; the weights with the highest score are the ones returned.
             patience: stop after so many epochs without a better score.
+            enough: stop as soon as the score reaches it.
             on_epoch: called with the model and the epoch's number (from 0) after each epoch.
             name: names this fit in seeds, history, checkpoints and errors; within a scope each name is used once.
 
@@ -187,8 +189,10 @@ class Engine:
                     if on_epoch is not None:
                         on_epoch(run.model, progress.epoch)
                     if score is not None:
-                        run.best = _keep_best(progress, score(run.model), run.model, run.best)
+                        run.best = _keep_best(progress, self._agreed(score(run.model)), run.model, run.best)
                     progress.epoch, progress.offset = progress.epoch + 1, 0
+                    if enough is not None and progress.scores[-1] >= enough:
+                        break
                     if patience is not None and len(progress.scores) - 1 - progress.best_epoch >= patience:
                         break
             return self._finish(run)
@@ -324,6 +328,12 @@ class Engine:
             return False
         late = torch.tensor(float(seconds >= self.checkpoint_seconds), device=self.device)
         return bool(self._accelerator.reduce(late, "sum") > 0)  # the processes' clocks differ, their decision must not
+
+    def _agreed(self, score: float) -> float:
+        """The mean over processes, whose last bits differ: all of them must stop at the same epoch."""
+        if self._accelerator.num_processes == 1:
+            return score
+        return float(self._accelerator.reduce(torch.tensor(score, device=self.device), "mean"))
 
     def _save(self, run: "_Run") -> None:
         if self._can_checkpoint and self.is_main:

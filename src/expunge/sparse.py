@@ -72,11 +72,11 @@ class SparseMatrix:
         return self.rows.shape[0]
 
     def __matmul__(self, dense: Tensor) -> Tensor:
-        return _Product.apply(dense.to(self.rows.dtype), self)
+        return _Product.apply(dense, self)
 
     def __getitem__(self, rows: Tensor) -> "SparseMatrix":
         """Some of the rows, in this order."""
-        return SparseMatrix.from_scipy(self.scipy[rows.cpu().numpy()])
+        return SparseMatrix.from_scipy(self.scipy[rows.cpu().numpy()]).to(self.rows.device)
 
     @cached_property
     def scipy(self) -> "scipy.sparse.csr_matrix":
@@ -101,15 +101,16 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(dense: Tensor, matrix: SparseMatrix) -> Tensor:
-        return matrix.rows @ dense.contiguous()
+        with torch.autocast(dense.device.type, enabled=False):  # sparse products know no half precision
+            return matrix.rows @ dense.to(matrix.rows.dtype).contiguous()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, SparseMatrix], output: Tensor) -> None:
-        ctx.matrix = inputs[1]
+        ctx.matrix, ctx.kind = inputs[1], inputs[0].dtype
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _Product.apply(gradient, ctx.matrix.T), None
+        return _Product.apply(gradient, ctx.matrix.T).to(ctx.kind), None
 
 
 def _compressed(matrix: Any) -> Tensor:

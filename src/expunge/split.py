@@ -10,7 +10,7 @@ import itertools
 import math
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -260,6 +260,8 @@ class Split:
             None when the request does not tell such examples apart (single records): then `holdout` serves as both.
         validation_forget: unseen examples like those to forget that a *method* may look at, to know when to stop. Audits never
             use them, and they are not in the holdout parts.
+        kind: whether a kind of thing goes, such as a class, which a model without it would answer otherwise than the original
+            answers unseen examples of it.
     """
 
     forget: Stream
@@ -267,6 +269,7 @@ class Split:
     holdout: Stream = ()
     holdout_forget: Stream | None = None
     validation_forget: Stream = ()
+    kind: bool = field(default=False, metadata={"digest": False})  # it says nothing that the streams don't hold
 
     @property
     def unseen_like_forget(self) -> Stream:
@@ -303,7 +306,8 @@ def stream_digest(stream: Any) -> str:
     if isinstance(own := getattr(stream, "digest", None), str):
         return own
     if is_dataclass(stream) and not isinstance(stream, type):
-        parts = (stream_digest(getattr(stream, part.name)) for part in fields(stream))
+        named = (part.name for part in fields(stream) if part.metadata.get("digest", True))
+        parts = (stream_digest(getattr(stream, name)) for name in named)
         return f"{type(stream).__name__}({', '.join(parts)})"
     if isinstance(stream, str | int | float | tuple | None):
         return repr(stream)

@@ -1,5 +1,7 @@
 """Splits on graphs: parts that share nothing, read on the graph that each part has a right to."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -194,3 +196,25 @@ def test_splits_are_made_by_hand_too():
     links = LinkSplit(GRAPH, GRAPH.edges[:1], GRAPH.edges[1:2], torch.tensor([[0, 0]]))
     assert links.training(Graph.of(2, [[0, 1]])).pairs.tolist() == [[0, 1]]
     assert NodeSplit(GRAPH, torch.tensor([0]), torch.tensor([1]), torch.tensor([3])).training().nodes.tolist() == [0]
+
+
+# ---- kinds of edges ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_kind_of_edge_is_told_apart_in_what_was_held_out():
+    parts = split_links(WORLD, validation=0.2, test=0.2)
+    of_kind = lambda triples: triples[:, 2] == 1  # noqa: E731
+    split = parts.without(of_kind(parts.graph.edges), of_kind)
+    assert split.kind and not parts.without(torch.tensor([0])).kind
+    assert of_kind(split.forget.pairs).all() and not of_kind(split.retain.pairs).any()
+    assert pairs_of(split.holdout_forget.pairs) == pairs_of(parts.test[of_kind(parts.test)])
+    assert pairs_of(split.validation_forget.pairs) == pairs_of(parts.validation[of_kind(parts.validation)])
+    assert not of_kind(split.holdout.pairs).any()
+    kept = len(parts.test) - int(of_kind(parts.test).sum())
+    assert int(split.holdout.labels.sum()) == kept
+
+
+def test_that_a_kind_goes_is_no_part_of_the_digest():
+    parts = split_links(GRAPH)
+    split = parts.without(torch.tensor([3]))
+    assert stream_digest(split) == stream_digest(replace(split, kind=True))

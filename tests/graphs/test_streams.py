@@ -217,3 +217,9 @@ def test_sampled_batches_stand_side_by_side():
     whole = LinkBatch(torch.cat([in_whole(first), in_whole(second)]), both.labels, GRAPH)
     assert torch.equal(in_whole(both), whole.pairs)
     assert torch.allclose(task.outputs(model, both), task.outputs(model, whole), atol=1e-5)
+
+
+def test_the_nodes_that_a_batch_names_are_each_there_once():
+    graph = Graph.of(5, [[0, 1], [1, 4]], labels=torch.zeros(5, dtype=torch.long))
+    assert LinkBatch(torch.tensor([[4, 1], [1, 0]]), torch.ones(2), graph).named.tolist() == [0, 1, 4]
+    assert NodeBatch(torch.tensor([3, 1, 3]), torch.zeros(3), graph).named.tolist() == [1, 3]

@@ -382,3 +382,20 @@ def test_it_refuses_data_without_a_graph():
 def test_settings_that_make_no_sense(setting):
     with pytest.raises(BadSetting, match=f"d2dgn: .*{next(iter(setting))}|{next(iter(setting))} must"):
         D2DGN(**setting)
+
+
+def test_in_mixed_precision(trained):
+    engine = Engine(precision="bf16", progress=False)
+    student = D2DGN(alpha=0.5, **ALWAYS)(trained, link_task(), link_split(), engine)
+    assert not same_weights(student, trained)
+    assert all(value.isfinite().all() for value in student.state_dict().values())
+
+
+def test_a_match_ends_the_training(by_heart):
+    split, engine, fast = by_heart_split(), Engine(progress=False), Optimizer("adam", 3e-3)
+    D2DGN(alpha=0.5, epochs=150, optimizer=fast)(by_heart, by_heart_task(), split, engine)
+    match, epochs = heldout_match(by_heart_task(), split, 0.5), len(engine.history)
+    assert 1 < epochs < 150
+    for count, wanted in ((epochs, True), (epochs - 1, False)):
+        method = D2DGN(alpha=0.5, stop="never", epochs=count, optimizer=fast)
+        assert (match(method(by_heart, by_heart_task(), split, Engine(progress=False))) == 0.0) is wanted

@@ -73,7 +73,8 @@ def test_without_cora_the_embedded_karate_club_is_used_and_that_is_said(monkeypa
     assert plan.notes == ["cora was not found (EXPUNGE_DATA), so the embedded karate club was used; figures on it mean little."]
     assert list(plan.forgotten) == list(KARATE)
     for title, total in KARATE.items():
-        assert plan.forgotten[title].endswith(f" of {total} training {'edges' if 'edges' in title else 'nodes'}")
+        what = "edges" if "edges" in title else "nodes, with all their edges"
+        assert plan.forgotten[title].endswith(f" of {total} training {what}")
     assert GraphStudy().plan("karate", "quick").notes == [], "whoever asks for it knows"
 
 
@@ -86,8 +87,8 @@ def test_a_graph_of_the_users_own_is_planned_like_it(made, never_trains):
     assert (
         edges == f"5 % of the edges, within 2 steps of a test edge of made: {int(0.05 * trained)} of {trained} training edges"
     )
-    assert nodes == "10 % of the nodes of made, with all their edges: 4 of 42 training nodes"
-    assert kind.startswith("class 2 of made, with all their edges: ") and kind.endswith(" of 42 training nodes")
+    assert nodes == "10 % of the nodes of made: 4 of 42 training nodes, with all their edges"
+    assert kind.startswith("class 2 of made: ") and kind.endswith(" of 42 training nodes, with all their edges")
 
 
 def test_the_full_budget_has_edges_outside_and_other_networks(never_trains):

@@ -15,7 +15,7 @@ from expunge.models.gnn import GAT, GCN, GIN, GraphSAGE
 from expunge.models.rgcn import RGCN
 from expunge.split import Batches, Pair, Split, joined, one_epoch
 from expunge.tasks import TASKS, LinkPredictionTask, NodeClassificationTask
-from expunge.tasks.graph import device_of, graph_layers, layers_recorded, unwrapped
+from expunge.tasks.graph import graph_layers, layers_recorded, unwrapped
 from tiny import class_split
 from tiny_graphs import communities, link_split, node_split
 
@@ -235,10 +235,6 @@ def test_as_trained_leaves_parts_without_a_graph_alone():
     assert found.holdout == () and found.holdout_forget is None and found.validation_forget == ()
     other = class_split()
     assert LINKS.as_trained(other).retain is other.retain and isinstance(other.retain, Batches)
-
-
-def test_a_graph_lies_where_its_edges_lie():
-    assert device_of(communities()) == torch.device("cpu")
 
 
 # ---- wrappers -----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """What graphs are read into, and what is done alike to the features and edges of all of them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -199,3 +199,12 @@ def _masked(data: Any, part: str, nodes: int, name: str) -> Tensor | None:
         what = f"{mask.dtype} of shape {tuple(mask.shape)}" if isinstance(mask, Tensor) else f"a {type(mask).__name__}"
         raise BadSetting(f"{name}: {part} is {what}; expected bool of shape ({nodes},)")
     return (mask if mask.dim() == 1 else mask[:, 0]).nonzero().flatten().cpu()
+
+
+def with_features(graph: Graph) -> Graph:
+    """The graph; with a feature of its own for each node where it has none: the first layer then learns embeddings."""
+    if graph.features is not None:
+        return graph
+    numbers = torch.arange(graph.nodes)
+    own = SparseMatrix.from_entries(numbers, numbers, torch.ones(graph.nodes), (graph.nodes, graph.nodes))
+    return replace(graph, features=own)

@@ -45,8 +45,14 @@ class LinkSplit:
         graph = graph or self.graph
         return LinkBatches(graph, graph.edges, None, 1, self.batch_size, self.fanout)
 
-    def without(self, rows: Tensor) -> Split:
+    def without(self, rows: Tensor, kind: Callable[[Tensor], Tensor] | None = None) -> Split:
         """The split for a request: some rows of the training graph's edges must go, given by number or as a mask.
+
+        Args:
+            rows: of the training graph's `edges`.
+            kind: tells, of edges (n, 2 or 3), which are of the kind that goes (bool, (n,)), where a kind of edge goes, such as
+                a relation or the edges of some nodes. Held-out edges of that kind are then what unseen edges like those to
+                forget are; where none was held out, no attack can be judged.
 
         Raises:
             BadRequest: if no row is given, or no edge would be left.
@@ -57,14 +63,18 @@ class LinkSplit:
             what = "no edge is named" if not len(rows) else "no edge would be left"
             raise BadRequest(f"the request cannot be served: {what} (the training graph has {len(self.graph.edges):,} edges)")
         left = self.graph.without_edges(rows)
-        asked = torch.cat([self.test, self.negatives])
-        labels = torch.cat([torch.ones(len(self.test)), torch.zeros(len(self.negatives))])
+        true, false, like, validation = self.test, self.negatives, self.test, self.validation
+        if kind is not None:
+            true, false, like = true[~kind(true)], false[~kind(false)], true[kind(true)]
+            validation = validation[kind(validation)]
+        labels = torch.cat([torch.ones(len(true)), torch.zeros(len(false))])
         return Split(
             forget=LinkBatches(left, self.graph.edges[rows], None, 0, self.batch_size, self.fanout),
             retain=self.training(left),
-            holdout=LinkBatches(left, asked, labels),
-            holdout_forget=LinkBatches(left, self.test),
-            validation_forget=LinkBatches(left, self.validation),
+            holdout=LinkBatches(left, torch.cat([true, false]), labels),
+            holdout_forget=LinkBatches(left, like),
+            validation_forget=LinkBatches(left, validation),
+            kind=kind is not None,
         )
 
 
@@ -153,6 +163,7 @@ class NodeSplit:
             holdout=self._batches(left, self.test[~of_kind]),
             holdout_forget=self._batches(self.graph, self.test[of_kind]),  # as what goes is read
             validation_forget=self._batches(self.graph, self.validation[kind(self.validation)]),
+            kind=True,
         )
 
     def _batches(self, graph: Graph, nodes: Tensor) -> NodeBatches:

@@ -1,6 +1,7 @@
 """A graph: nodes with features, and the edges between them, each once."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -173,10 +174,17 @@ class Graph:
 
     def shared_neighbours(self, pairs: Tensor) -> Tensor:
         """How many neighbours both ends of each pair have in common: int64, shape (n,)."""
-        matrix = self.operator("sum").scipy
-        first, second = pairs[:, 0].cpu().numpy(), pairs[:, 1].cpu().numpy()
-        found = np.asarray(matrix[first].minimum(matrix[second]).sum(1)).ravel()
-        return torch.as_tensor(found, dtype=torch.long, device=pairs.device)
+        matrix, found = self.operator("sum").scipy, [np.empty(0)]
+        for part in pairs.cpu().split(20_000):  # both ends' neighbours of all pairs at once may be more than fits
+            first, second = part[:, 0].numpy(), part[:, 1].numpy()
+            found.append(np.asarray(matrix[first].minimum(matrix[second]).sum(1)).ravel())
+        return torch.as_tensor(np.concatenate(found), dtype=torch.long, device=pairs.device)
+
+    def kept(self, name: str, build: Callable[[], Any]) -> Any:
+        """What `build` makes of this graph, made once."""
+        if name not in self._kept:
+            self._kept[name] = build()
+        return self._kept[name]
 
     def without_edges(self, which: Tensor) -> "Graph":
         """The graph without some of its edges, given as numbers of rows of `edges` or as a mask over them."""
@@ -227,6 +235,10 @@ class Graph:
             }
             self._placed[device] = replace(self, **moved)
         return self._placed[device]
+
+    @cached_property
+    def _kept(self) -> dict[str, Any]:
+        return {}
 
     @cached_property
     def _operators(self) -> dict[str, SparseMatrix]:

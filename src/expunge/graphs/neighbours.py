@@ -51,12 +51,15 @@ def part(graph: Graph, rows: Tensor, nodes: Tensor) -> Graph:
 
 def _rows(graph: Graph) -> tuple[Tensor, Tensor]:
     """Where each node's columns of `edge_index` begin in an order by their first end, (N + 1,), and that order, (2m,)."""
-    if "_by_source" not in graph.__dict__:
+
+    def build() -> tuple[Tensor, Tensor]:
         source = graph.edge_index[0].cpu()
         starts = torch.zeros(graph.nodes + 1, dtype=torch.long)
         starts[1:] = torch.bincount(source, minlength=graph.nodes).cumsum(0)
-        graph.__dict__["_by_source"] = starts, source.argsort(stable=True)
-    return graph.__dict__["_by_source"]
+        return starts, source.argsort(stable=True)
+
+    found: tuple[Tensor, Tensor] = graph.kept("rows by source", build)
+    return found
 
 
 def _some(starts: Tensor, nodes: Tensor, size: int, generator: torch.Generator) -> Tensor:

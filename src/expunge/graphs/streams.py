@@ -23,6 +23,11 @@ class LinkBatch(NamedTuple):
     labels: Tensor
     graph: Graph
 
+    @property
+    def named(self) -> Tensor:
+        """The nodes at the ends of the pairs, each once, sorted."""
+        return torch.unique(self.pairs[:, :2])
+
     def on(self, graph: Graph) -> "LinkBatch":
         """The same pairs, read on another graph with the same nodes."""
         return self._replace(graph=graph)
@@ -42,6 +47,11 @@ class NodeBatch(NamedTuple):
     nodes: Tensor
     labels: Tensor
     graph: Graph
+
+    @property
+    def named(self) -> Tensor:
+        """The nodes, each once, sorted."""
+        return torch.unique(self.nodes)
 
     def on(self, graph: Graph) -> "NodeBatch":
         """The same nodes, read on another graph with the same nodes."""
@@ -105,7 +115,7 @@ class LinkBatches:
     @property
     def all_labels(self) -> Tensor:
         """The label of each pair, shape (n,)."""
-        return torch.ones(len(self.pairs)) if self.labels is None else self.labels
+        return torch.ones(len(self.pairs), device=self.pairs.device) if self.labels is None else self.labels
 
     def __iter__(self) -> Iterator[LinkBatch]:
         return iter([LinkBatch(self.pairs, self.all_labels, self.graph)] if self.examples else [])

@@ -12,9 +12,9 @@ many pairs that are none among L_r, as in training. e^l is what layer l says of 
 also the end of one that stays: with "nodes" such an end follows Q alone, with "nodes-twice" both.
 
 On links, trained to the end, the student is taught that deleted edges are no edges at all, which no model that never saw them
-would say: they stand out (`stop="never"` is the published method). `stop="match-heldout"` goes back to the epoch after which
-deleted edges look most like edges that were held out for validation: an attacker who knows how dense the graph is around
-either sees no difference. It looks at no test data.
+would say: they stand out (`stop="never"`; no rule for stopping is known of the published method). `stop="match-heldout"` stops
+at the epoch after which deleted edges look like edges that were held out for validation: an attacker who knows how dense the
+graph is around either sees no difference. It looks at no test data.
 
 On nodes a random Q answers nearly evenly, which leaves the largest answer where it is: what was learned by heart is still said.
 There Q is better one that has learned a little of what stays, and the student better begins where the weights of the original
@@ -23,8 +23,9 @@ are blended with fresh ones (see `shrink-perturb`): `D2DGN.for_nodes`.
 Reference: Y. Sinha, M. Mandal, M. Kankanhalli. "Distill to Delete: Unlearning in Graph Networks with Knowledge Distillation",
 IEEE TNNLS, arXiv 2309.16173. The form of the losses where the paper leaves it open, the way of stopping, and what is said of
 nodes are this library's.
-Needs: forget and retain data, and `split.validation_forget` to match. Costs: `epochs` passes over all data; what the teachers
-say is computed once, unless the graph is sampled. A trained destroyer costs a training of its own.
+Needs: forget and retain data, and `split.validation_forget` to match. Costs: `epochs` passes over all data, at most; what the
+teachers say is computed once, on the complete graph, and the match after each epoch reads all that is left of it, also where
+training sees sampled parts. A trained destroyer costs a training of its own.
 """
 
 import math
@@ -72,7 +73,8 @@ class D2DGN(Method):
         temperature: of the response term, > 0.
         keep: share of the original's weights in what the student begins with: 1 for a copy, 0 for fresh weights.
         teacher_graph: what teachers read: the "whole" graph, on which P was trained, or what is "retained" of it.
-        stop: "never" before the last epoch; or "match-heldout", see the module.
+        stop: "never" before the last epoch; or "match-heldout", see the module. Where a kind of thing goes (a class of nodes,
+            a relation), of which unseen examples say nothing, it is "never" in any case.
         tolerance: how far from a match counts as one, in standard errors of the AUC; the first epoch that matches is taken.
         patience: epochs without a better match before it stops.
         epochs: passes over the retained data, at most.
@@ -143,13 +145,14 @@ class D2DGN(Method):
         match = None if self.stop == "never" else heldout_match(task, split, self.tolerance)
         return engine.fit(
             student,
-            _Distillation(self, alpha, task, preserver, destroyer, _touched(split)),
+            _Distillation(self, alpha, task, preserver, destroyer, torch.cat([batch.named for batch in split.forget])),
             paired(split.forget, split.retain),
             epochs=self.epochs,
             optimizer=self.optimizer,
             schedule=self.schedule,
             score=match,
             patience=None if match is None else self.patience,
+            enough=None if match is None else 0.0,
         )
 
     def _destroyer(self, original: nn.Module, task: GraphTask[Any], split: Split, engine: Engine) -> nn.Module:
@@ -259,22 +262,17 @@ class _Distillation:
         return of_nodes[batch.pairs[:, :2]].mean(1) if isinstance(batch, LinkBatch) else of_nodes[batch.nodes]
 
 
-def _touched(split: Split) -> Tensor:
-    found = [batch.pairs[:, :2].flatten() if isinstance(batch, LinkBatch) else batch.nodes for batch in split.forget]
-    return torch.unique(torch.cat(found))
-
-
 def heldout_match(task: GraphTask[Any], split: Split, tolerance: float = 0.0) -> Callable[[nn.Module], float] | None:
     """How much what goes looks like what was held out for validation, 0 at best: -|AUC - 1/2| of the attack on losses.
 
     Up to `tolerance` standard errors sqrt((n + m + 1) / 12nm) of an AUC of n against m count as 0. Groups of examples (see
-    `Task.groups`) have the same share on both sides. None where a kind of node goes, such as a class: there the original
+    `Task.groups`) have the same share on both sides. None where a kind of thing goes, such as a class: there the original
     answers both sides alike.
 
     Raises:
         BadRequest: if nothing was held out.
     """
-    if isinstance(task, NodeClassificationTask) and split.holdout_forget is not None:
+    if split.kind:
         return None
     if is_empty(split.validation_forget):
         raise BadRequest(

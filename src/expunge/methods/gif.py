@@ -35,7 +35,6 @@ from expunge.engine import Engine
 from expunge.errors import Diverged
 from expunge.graphs import Graph, LinkBatch, LinkBatches, NodeBatch
 from expunge.graphs.negatives import negatives_of
-from expunge.methods.gnndelete import touched
 from expunge.methods.method import Method
 from expunge.modes import evaluating
 from expunge.split import Split
@@ -83,7 +82,7 @@ class GIF(Method):
         goes, stays, left = _examples(split, engine)
         parameters = [value for value in student.parameters() if value.requires_grad]
         cut = goes.graph.degrees != left.degrees
-        cut[touched(goes)] = True
+        cut[goes.named] = True
         near = goes.graph.near(cut, self.hops)
 
         def gradient(batch: Any, again: bool = False) -> Vector:

@@ -68,9 +68,7 @@ class _GAT(GATConv):
 
 
 def _with_loops(graph: Graph) -> Tensor:
-    if "_with_loops" not in graph.__dict__:
-        graph.__dict__["_with_loops"] = add_self_loops(graph.edge_index, num_nodes=graph.nodes)[0]
-    return cast(Tensor, graph.__dict__["_with_loops"])
+    return cast(Tensor, graph.kept("with loops", lambda: add_self_loops(graph.edge_index, num_nodes=graph.nodes)[0]))
 
 
 class GNN(nn.Module):

@@ -50,10 +50,11 @@ class SGC(nn.Module):
 
     def propagated(self, graph: Graph) -> Tensor:
         """S^K X, shape (N, F), kept with the graph, which never changes."""
-        kept = cast(dict[int, Tensor], graph.__dict__.setdefault("_propagated", {}))
-        if self.hops not in kept:
+
+        def build() -> Tensor:
             operator, values = graph.operator("gcn"), graph.x
             for _ in range(self.hops):
                 values = operator @ values
-            kept[self.hops] = values
-        return kept[self.hops]
+            return values
+
+        return cast(Tensor, graph.kept(f"propagated {self.hops} times", build))

@@ -12,6 +12,7 @@ from expunge.requests.graph_request import GraphContext, GraphRequest
 from expunge.requests.ranges import ForgetRange
 from expunge.requests.request import Columns, Request
 from expunge.requests.rows import ForgetFraction, ForgetRows
+from expunge.requests.stored import ForgetStored, read_request, request_name, write_request
 
 __all__ = [
     "Columns",
@@ -26,9 +27,13 @@ __all__ = [
     "ForgetRange",
     "ForgetRelation",
     "ForgetRows",
+    "ForgetStored",
     "ForgetWhere",
     "GraphContext",
     "GraphRequest",
     "Request",
     "parse_comparison",
+    "read_request",
+    "request_name",
+    "write_request",
 ]

@@ -192,6 +192,10 @@ class ForgetRelation(GraphRequest):
                 raise BadRequest(f"forget set is empty: relation {name} has no triple in the training graph")
         return is_any(graph.edges[:, 2], numbers).nonzero().flatten()
 
+    def kind_of(self, context: GraphContext) -> Callable[[Tensor], Tensor]:
+        numbers = numbered(as_tuple(self.relation), context.relations, context.graph.relations, "relation")
+        return lambda edges: is_any(edges[:, 2], numbers)
+
     def describe(self, total: int | None = None) -> str:
         return named_in_words(self.relation, "relation", "relations")
 
@@ -220,14 +224,21 @@ class ForgetEdgesBetween(GraphRequest):
             object.__setattr__(self, side, checked_name(getattr(self, side), "a class is a name or a number"))
 
     def edges(self, context: GraphContext) -> Tensor:
-        graph = context.graph
-        first, second = class_numbers((self.first, self.second), context)
-        ends = labels_of(context)[graph.edges[:, :2]]
-        there, back = (ends == ends.new_tensor(pair) for pair in ((first, second), (second, first)))
-        found = (there.all(1) | back.all(1)).nonzero().flatten()
+        found = self.kind_of(context)(context.graph.edges).nonzero().flatten()
         if not len(found):
             raise BadRequest(f"forget set is empty: the training graph has no {self.describe()}")
         return found
+
+    def kind_of(self, context: GraphContext) -> Callable[[Tensor], Tensor]:
+        first, second = class_numbers((self.first, self.second), context)
+        labels = labels_of(context)
+
+        def between(edges: Tensor) -> Tensor:
+            ends = labels[edges[:, :2]]
+            there, back = (ends == ends.new_tensor(pair) for pair in ((first, second), (second, first)))
+            return there.all(1) | back.all(1)
+
+        return between
 
     def describe(self, total: int | None = None) -> str:
         return f"edges between nodes of class {self.first} and of class {self.second}"
@@ -237,12 +248,16 @@ class _NodeRequest(GraphRequest):
     """Nodes, with all their edges."""
 
     def edges(self, context: GraphContext) -> Tensor:
-        graph, gone = context.graph, torch.zeros(context.graph.nodes, dtype=torch.bool, device=context.graph.edges.device)
-        gone[self.nodes(context)] = True
-        found = gone[graph.edges[:, :2]].any(1).nonzero().flatten()
+        found = self.kind_of(context)(context.graph.edges).nonzero().flatten()
         if not len(found):
             raise BadRequest(f"forget set is empty: no edge of the training graph is at what is asked for ({self.describe()})")
         return found
+
+    def kind_of(self, context: GraphContext) -> Callable[[Tensor], Tensor]:
+        """Edges at these nodes."""
+        gone = torch.zeros(context.graph.nodes, dtype=torch.bool, device=context.graph.edges.device)
+        gone[self.nodes(context)] = True
+        return lambda edges: gone[edges[:, :2]].any(1)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -63,6 +63,10 @@ class GraphRequest(ABC):
             BadRequest: if it asks for edges, or does not fit the graph.
         """
         raise BadRequest(f"{self.describe()}: this asks for edges, not for nodes; ask for nodes or for a class of them")
+
+    def kind_of(self, context: GraphContext) -> Callable[[Tensor], Tensor] | None:
+        """What tells, of edges (n, 2 or 3), which are of the kind that goes: bool, (n,). None where single edges go."""
+        return None
 
     @abstractmethod
     def describe(self, total: int | None = None) -> str:

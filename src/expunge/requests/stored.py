@@ -2,17 +2,36 @@
 
 import hashlib
 import json
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from expunge.errors import BadFile
 from expunge.graphs import Graph
-from expunge.requests.graph_request import GraphRequest
+from expunge.requests.graph_request import GraphContext, GraphRequest
 from expunge.storage import write_json
+
+
+@dataclass(frozen=True)
+class ForgetStored(GraphRequest):
+    """The edges that a file names which :func:`write_request` wrote, such as `request.json` in the folder of a run.
+
+    Args:
+        path: the file.
+    """
+
+    path: str
+
+    kind: ClassVar[str] = "stored"
+
+    def edges(self, context: GraphContext) -> Tensor:
+        return read_request(self.path, context.graph)
+
+    def describe(self, total: int | None = None) -> str:
+        return f"the edges in {self.path}"
 
 
 def request_name(request: GraphRequest, graph: Graph) -> str:

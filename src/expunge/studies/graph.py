@@ -2,8 +2,9 @@
 
 Data: Cora, a citation graph. `quick` has a GCN and forgets 5 % of the training edges within two steps of a test edge, 10 % of
 the training nodes, and a class; `full` adds edges outside, the networks GAT and GIN, and a linear one, of which forgetting
-can be certified. Any graph goes in its place: `expunge
-study graph --data FILE.npz --fraction 0.05 --where in`.
+can be certified. Any graph goes in its place:
+
+    expunge study graph --data FILE.npz --fraction 0.05 --where in
 """
 
 from collections.abc import Callable, Sequence
@@ -59,12 +60,14 @@ class GraphStudy(Study):
         )
 
     def _scenarios(self, source: GraphSource, budget: Budget) -> Sequence[GraphScenario]:
-        network, fraction = self.network or "gcn", FRACTION if self.fraction is None else self.fraction
+        network = self.network or ("r-gcn" if source.graph.relations else "gcn")
+        fraction = FRACTION if self.fraction is None else self.fraction
         if self.fraction is not None or self.where is not None:
             where: Where = self.where or "in"  # type: ignore[assignment]
             return (links(source, network, fraction, where),)
         places: Sequence[Where] = ("in",) if budget == "quick" else ("in", "out")
-        networks = (network,) if self.network or budget == "quick" else (network, *OTHER_NETWORKS)
+        one = self.network or budget == "quick" or source.graph.relations
+        networks = (network,) if one else (network, *OTHER_NETWORKS)
         found = [scenario for each in networks for where in places for scenario in _possible(source, each, fraction, where)]
         if source.classes:
             middle = source.classes[len(source.classes) // 2]
@@ -84,6 +87,8 @@ def _possible(source: GraphSource, network: str, fraction: float, where: Where) 
     try:
         return [links(source, network, fraction, where)]
     except BadRequest:
+        if where != "out":
+            raise
         return []
 
 

@@ -3,7 +3,7 @@
 data: {name: cora}                         # or FILE.npz, edges.csv with features: nodes.csv, triples.txt; fanout: [10, 5]
 model: {name: gcn, arguments: {hidden: 128}}
 task: {predict: links}                     # or nodes; what a request for edges or for nodes suggests when it is left out
-request: {edges: 0.05, where: in}          # or edge_list, edges_in, relation, between, nodes, nodes_in, label
+request: {edges: 0.05, where: in}          # or edge_list, edges_in, stored, relation, between, nodes, nodes_in, label
 methods: [d2dgn, unlink]
 """
 
@@ -11,14 +11,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from expunge.data.columns import read_columns, read_values
 from expunge.data.graph_files import load_graph
-from expunge.data.graph_source import GraphSource
+from expunge.data.graph_source import GraphSource, with_features
 from expunge.data.graph_splits import split_links, split_nodes
 from expunge.errors import BadSetting
-from expunge.graphs import Graph
+from expunge.graphs import Graph, LinkBatches
 from expunge.models.graph_networks import build_for_graph
 from expunge.requests.graph import (
     ForgetEdgeList,
@@ -30,13 +31,14 @@ from expunge.requests.graph import (
     GraphContext,
     GraphRequest,
 )
+from expunge.requests.stored import ForgetStored, write_request
 from expunge.split import Split
 from expunge.studies.advice import Predicts
-from expunge.studies.graph_scenarios import with_features
 from expunge.tasks import LinkPredictionTask, NodeClassificationTask, Task
 
 FORMS = (
-    "{edges: 0.05, where: in}, {edge_list: [[ada, bo]]}, {edges_in: withdrawn.csv}, {relation: friend}, "
+    "{edges: 0.05, where: in}, {edge_list: [[ada, bo]]}, {edges_in: withdrawn.csv}, "
+    "{stored: request.json}, {relation: friend}, "
     "{between: [art, law]}, {nodes: 0.1}, {nodes: [ada, bo]}, {nodes_in: leavers.txt}, {label: law}"
 )
 _DRAWN = ("where", "hops", "seed")
@@ -110,6 +112,7 @@ _FORMS: dict[str, tuple[Callable[[Mapping[str, Any]], GraphRequest], tuple[str, 
     "edges": (_edges, _DRAWN),
     "edge_list": (_edge_list, ()),
     "edges_in": (_edges_in, ()),
+    "stored": (lambda fields: ForgetStored(_path(fields, "stored")), ()),
     "relation": (_named(ForgetRelation, "relation"), ()),
     "between": (_between, ()),
     "nodes": (_nodes, ("seed",)),
@@ -171,8 +174,16 @@ def graph_parts(
     if isinstance(task, LinkPredictionTask):
         links = split_links(graph, seed=seed, batch_size=batch_size, fanout=fanout)
         context = GraphContext(links.graph, links.test, links.validation, None, source.classes, source.relations, source.nodes)
-        return links.training(), links.without(request.edges(context)), len(links.graph.edges)
+        return links.training(), links.without(request.edges(context), request.kind_of(context)), len(links.graph.edges)
     parts = split_nodes(graph, seed=seed, batch_size=batch_size, fanout=fanout)
     context = GraphContext(graph, train_nodes=parts.train, classes=source.classes, nodes=source.nodes)
     kind: Callable[[Tensor], Tensor] | None = request.of_class(context) if isinstance(request, ForgetLabel) else None
     return parts.training(), parts.without(request.nodes(context), kind), len(parts.train)
+
+
+def store_request(path: Path, request: GraphRequest, split: Split) -> None:
+    """Write which edges went into a file, for others to ask for the same; nothing where nodes went."""
+    forget = split.forget
+    if isinstance(forget, LinkBatches) and forget.graph.before is not None:
+        whole = forget.graph.before
+        write_request(path, request, whole, torch.isin(whole.key(whole.edges), whole.key(forget.pairs)).nonzero().flatten())

@@ -19,7 +19,7 @@ from expunge.requests.graph_request import GraphRequest
 from expunge.split import Batches, Split
 from expunge.storage import load_weights, write_text, write_weights
 from expunge.studies.comparison import Comparison, compare, to_case, trained
-from expunge.studies.graph_job import FORMS, graph_parts, graph_task, read_graph
+from expunge.studies.graph_job import FORMS, graph_parts, graph_task, read_graph, store_request
 from expunge.studies.job import Job, TaskSettings
 from expunge.studies.machine import fitting_threads
 from expunge.studies.run_folder import evidence_of, write_results
@@ -143,6 +143,8 @@ def _serve(job: Job, setup: Setup, folder: Path, overwrite: bool, command: str) 
         if overwrite:
             _clear(folder, job)
         write_text(folder / "job.yaml", job.text)
+        if isinstance(job.request, GraphRequest):
+            store_request(folder / "request.json", job.request, setup.split)
     engine.wait()
     original, seconds = setup.original, None
     if original is None:
@@ -205,5 +207,5 @@ def _clear(folder: Path, job: Job) -> None:
         return
     for name in ("work", "models"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("audit.json", "model.safetensors", "history.jsonl", "report.html", "job.yaml"):
+    for name in ("audit.json", "model.safetensors", "history.jsonl", "report.html", "job.yaml", "request.json"):
         (folder / name).unlink(missing_ok=True)

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from expunge.graphs import Graph
@@ -72,8 +71,3 @@ def graph_layers(model: nn.Module) -> list[nn.Module]:
     """The layers over which messages pass."""
     passing = [layer for layer in model.modules() if any(kind.__name__ == "MessagePassing" for kind in type(layer).__mro__)]
     return passing or [layer for layer in model.children() if any(True for _ in layer.parameters())]
-
-
-def device_of(graph: Graph) -> torch.device:
-    """Where a graph lies."""
-    return graph.edges.device
