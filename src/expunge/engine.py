@@ -7,7 +7,6 @@ each of which works on its share of every batch, so that the global batch stays 
 import copy
 import hashlib
 import json
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 
 from expunge.checkpoint import Progress, load_checkpoint, save_checkpoint
 from expunge.errors import BadSetting
+from expunge.fitting import keep_best, total_steps
 from expunge.ledger import Ledger
 from expunge.meters import peak_memory, warm_up
 from expunge.optimizers import Optimizer, Schedule, learning_rate_factor
@@ -171,7 +171,7 @@ class Engine:
             BadSetting: if the amount of training is not stated, or stated twice.
         """
         plan = list(batches) if epochs is None and steps is None and isinstance(batches, Sequence) else None
-        total = _total_steps(batches, plan, epochs, steps)
+        total = total_steps(batches, plan, epochs, steps)
         if total == 0:
             return model
         with self.seeded(name):
@@ -189,7 +189,7 @@ class Engine:
                     if on_epoch is not None:
                         on_epoch(run.model, progress.epoch)
                     if score is not None:
-                        run.best = _keep_best(progress, self._agreed(score(run.model)), run.model, run.best)
+                        run.best = keep_best(progress, self._agreed(score(run.model)), run.model, run.best)
                     progress.epoch, progress.offset = progress.epoch + 1, 0
                     if enough is not None and progress.scores[-1] >= enough:
                         break
@@ -380,31 +380,3 @@ def on_device_of(model: nn.Module, batch: Any) -> Any:
     """`batch` on the device where the first parameter of `model` lies."""
     parameter = next(model.parameters(), None)
     return batch if parameter is None or parameter.device.type == "cpu" else send_to_device(batch, parameter.device)
-
-
-def _total_steps(
-    batches: Stream | Epochs | Sequence[Stream | Epochs], plan: list[Stream] | None, epochs: int | None, steps: int | None
-) -> int:
-    if epochs is not None and steps is not None:
-        raise BadSetting("give epochs or steps, not both")
-    if plan is not None:
-        return sum(len(stream) for stream in plan)  # type: ignore[misc, arg-type]
-    if steps is None and epochs is None:
-        raise BadSetting("give the amount of training: epochs, steps, or a list with one stream for each epoch")
-    amount = steps if steps is not None else epochs
-    if amount is None or amount < 0 or not math.isfinite(amount):
-        raise BadSetting(f"epochs and steps must be 0 or more, not {amount}")
-    if steps is not None:
-        return steps
-    try:
-        return amount * len(batches)  # type: ignore[arg-type]
-    except TypeError:
-        raise BadSetting("a stream without a length needs steps instead of epochs") from None
-
-
-def _keep_best(progress: Progress, score: float, model: nn.Module, best: dict[str, Tensor]) -> dict[str, Tensor]:
-    progress.scores.append(score)
-    if best and score <= progress.scores[progress.best_epoch]:
-        return best
-    progress.best_epoch = progress.epoch
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
