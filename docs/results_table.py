@@ -1,7 +1,11 @@
-"""Print a study's JSON as Markdown tables, one for each case: python docs/results_table.py study.json"""
+"""Print a study's JSON as Markdown tables, one for each case: python docs/results_table.py study.json [METHOD ...]
+
+With methods, only those stand beside the original and the retrained models.
+"""
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +34,12 @@ COLUMNS: dict[str, tuple[str, float, int | None]] = {
 }
 
 
-def tables(study: dict[str, Any]) -> str:
-    """All cases of a study."""
+def tables(study: dict[str, Any], chosen: Sequence[str] = ()) -> str:
+    """All cases of a study; of its methods those that are chosen, or all."""
     found: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
     for row in study["rows"]:
+        if chosen and row["method"] not in (*chosen, "original", "retrained", "retrained-2"):
+            continue
         case, _, metric = row["metric"].rpartition("/")
         case = case or study["data"]  # of a single case the title is left out
         found.setdefault(case, {}).setdefault(row["method"], {})[metric] = row
@@ -66,4 +72,4 @@ def cell(row: dict[str, Any] | None, metric: str) -> str:
 
 
 if __name__ == "__main__":
-    print(tables(json.loads(Path(sys.argv[1]).read_text())))
+    print(tables(json.loads(Path(sys.argv[1]).read_text()), sys.argv[2:]))
