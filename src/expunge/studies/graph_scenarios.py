@@ -143,7 +143,7 @@ def link_methods(recipe: Retrain) -> dict[str, Method | OneByOne]:
         "d2dgn-300": D2DGN(stop="never", alpha=0.5, epochs=300),
         "unlink": Unlink(),
         "gnndelete": GNNDelete(),
-        "gnndelete-published": GNNDelete(epochs=1500, optimizer=Optimizer("adam", 1e-3)),
+        "gnndelete-published": GNNDelete(epochs=recipe.epochs, optimizer=Optimizer("adam", 1e-3)),
         "gnndelete-ni": GNNDelete(only_influence=True),
         "gif": GIF(),
         "graph-eraser": GraphEraser(epochs=recipe.epochs, optimizer=rate, schedule=recipe.schedule),
