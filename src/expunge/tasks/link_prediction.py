@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from expunge.graphs import LinkBatch
+from expunge.graphs.inner_products import inner_products
 from expunge.losses import bernoulli_kl
 from expunge.tasks.graph import GraphTask, unwrapped
 
@@ -46,7 +47,7 @@ class LinkPredictionTask(GraphTask[LinkBatch]):
         """Logits, shape (n,)."""
         network = unwrapped(model)
         if not hasattr(network, "decode"):
-            return inner_product(embeddings, batch.pairs)
+            return inner_products(embeddings, batch.pairs)
         functional = getattr(model, "run", None)  # the decoder's parameters are among those that a gradient is asked for
         return network.decode(embeddings, batch.pairs) if functional is None else functional("decode", embeddings, batch.pairs)
 
@@ -100,8 +101,3 @@ def _span(place: int, edges: tuple[int, ...]) -> str:
     """
     low, high = (0, *edges)[place], (*edges, 0)[place] - 1
     return f"{low}+" if place == len(edges) else (str(low) if low == high else f"{low}-{high}")
-
-
-def inner_product(embeddings: Tensor, pairs: Tensor) -> Tensor:
-    """<z_u, z_v> for each pair, shape (n,)."""
-    return (embeddings.index_select(0, pairs[:, 0]) * embeddings.index_select(0, pairs[:, 1])).sum(1)
