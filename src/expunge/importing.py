@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
-from expunge.errors import BadSetting
+from expunge.errors import BadSetting, ExpungeError
 
 _DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _IMPORT_STRING = re.compile(f"({_DOTTED}):({_DOTTED})")
@@ -60,6 +60,22 @@ def import_callable(text: str) -> Callable[..., Any]:
         raise BadSetting(f"{text!r} is a {type(target).__name__}; expected a function or a class that can be called")
     named: Callable[..., Any] = target
     return named
+
+
+def call_imported(text: str) -> Any:
+    """What the function that ``package.module:function`` names returns when it is called without arguments.
+
+    Raises:
+        BadSetting: if it cannot be imported, or calling it fails.
+    """
+    function = import_callable(text)
+    with working_directory_importable():
+        try:
+            return function()
+        except ExpungeError:
+            raise
+        except Exception as error:
+            raise BadSetting(f"{text!r}: calling it failed: {type(error).__name__}: {error}") from error
 
 
 def _module(text: str, name: str) -> ModuleType:

@@ -60,6 +60,20 @@ def by_heart():
     return by_heart_original(Engine(progress=False))
 
 
+@pytest.fixture
+def shown_to_destroyers(monkeypatch):
+    """The streams that destroyers are trained on."""
+    seen, fit = [], Engine.fit
+
+    def spy(self, model, loss, batches, **options):
+        if options.get("name") == "destroyer":
+            seen.append(batches)
+        return fit(self, model, loss, batches, **options)
+
+    monkeypatch.setattr(Engine, "fit", spy)
+    return seen
+
+
 def dropped(original, student):
     """By how much the probability of deleted and of retained edges fell."""
     split, task = by_heart_split(), by_heart_task()
@@ -228,38 +242,20 @@ def test_the_destroyer_is_another_network(trained):
         D2DGN(destroyer=lambda: copy.deepcopy(trained), **ALWAYS)(trained, link_task(), link_split(), Engine(progress=False))
 
 
-def test_a_destroyer_on_negative_edges_sees_no_edge(trained, monkeypatch):
-    seen = []
-    fit = Engine.fit
-
-    def spy(self, model, loss, batches, **options):
-        if options.get("name") == "destroyer":
-            seen.append(batches)
-        return fit(self, model, loss, batches, **options)
-
-    monkeypatch.setattr(Engine, "fit", spy)
+def test_a_destroyer_on_negative_edges_sees_no_edge(trained, shown_to_destroyers):
     split = link_split()
     D2DGN(destroyer="negative-edges", destroyer_epochs=2, **ALWAYS)(trained, link_task(), split, Engine(progress=False))
-    (stream,) = seen
+    (stream,) = shown_to_destroyers
     assert isinstance(stream, LinkBatches)
     whole = split.retain.graph.whole
     assert not whole.has(stream.pairs).any()
     assert 0.9 * len(whole.edges) < len(stream.pairs) <= len(whole.edges)
 
 
-def test_a_destroyer_on_what_stays_has_never_seen_what_goes(trained, monkeypatch):
-    seen = []
-    fit = Engine.fit
-
-    def spy(self, model, loss, batches, **options):
-        if options.get("name") == "destroyer":
-            seen.append(batches)
-        return fit(self, model, loss, batches, **options)
-
-    monkeypatch.setattr(Engine, "fit", spy)
+def test_a_destroyer_on_what_stays_has_never_seen_what_goes(trained, shown_to_destroyers):
     split = link_split()
     D2DGN(destroyer="retained", destroyer_epochs=2, **ALWAYS)(trained, link_task(), split, Engine(progress=False))
-    assert seen == [split.retain]
+    assert shown_to_destroyers == [split.retain]
 
 
 def test_nodes_have_no_negative_edges(trained_on_nodes):

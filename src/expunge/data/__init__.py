@@ -37,8 +37,8 @@ from expunge.data.records import (
 from expunge.data.splitting import split_by
 from expunge.data.stsb import STSB
 from expunge.data.table import HELD_OUT, SUFFIXES, Schema, read_schema, read_table
-from expunge.errors import BadFile, BadSetting, ExpungeError
-from expunge.importing import import_callable, is_import_string, working_directory_importable
+from expunge.errors import BadFile, BadSetting
+from expunge.importing import call_imported, is_import_string
 
 __all__ = [
     "DATASETS",
@@ -225,14 +225,7 @@ def _read_path(path: Path, size: int, grayscale: bool) -> Source:
 
 
 def _read_import(name: str) -> Source:
-    function = import_callable(name)
-    with working_directory_importable():
-        try:
-            found = function()
-        except ExpungeError:
-            raise
-        except Exception as error:
-            raise BadSetting(f"{name!r}: calling it failed: {type(error).__name__}: {error}") from error
+    found = call_imported(name)
     if isinstance(found, Source):
         return found
     if not isinstance(found, tuple | list) or len(found) != 2:

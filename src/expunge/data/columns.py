@@ -69,7 +69,7 @@ def read_values(path: str | Path, column: str | None = None) -> list[str]:
     if path.suffix.lower() == ".csv":
         values = _column([line for _, line in _read(path)], column, path)
     else:
-        values = [line.strip() for line in _text(path).splitlines()]
+        values = [line.strip() for line in read_text(path).splitlines()]
         values = values[1:] if values and values[0] == column else values
     values = [value for value in dict.fromkeys(values) if value]
     if not values:
@@ -90,14 +90,19 @@ def _column(lines: list[list[str]], column: str | None, path: Path) -> list[str]
 
 def _read(path: Path) -> list[tuple[int, list[str]]]:
     """The lines that are not empty, each with its number from 1, split at commas and stripped."""
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
         return [(reader.line_num, [value.strip() for value in line]) for line in reader if line]
     except csv.Error as error:
         raise BadFile(f"{path}, line {reader.line_num:,}: {error}; expected values separated by commas") from error
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8.
+
+    Raises:
+        BadFile: if it is missing or not such a file.
+    """
     if not path.is_file():
         raise BadFile(f"file not found: {path}")
     try:

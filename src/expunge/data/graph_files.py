@@ -26,7 +26,7 @@ from expunge.data.records import numbered_classes
 from expunge.data.table import SUFFIXES
 from expunge.errors import BadFile, BadSetting, ExpungeError, MissingExtra
 from expunge.graphs import Graph
-from expunge.importing import import_callable, is_import_string, working_directory_importable
+from expunge.importing import call_imported, is_import_string
 
 __all__ = ["GRAPHS", "GraphSource", "from_pyg", "load_graph", "read_edge_list", "read_npz", "read_triples"]
 
@@ -185,14 +185,7 @@ def _read_public(name: str, normalise: bool) -> GraphSource:
 
 
 def _read_import(name: str, normalise: bool) -> GraphSource:
-    function = import_callable(name)
-    with working_directory_importable():
-        try:
-            found = function()
-        except ExpungeError:
-            raise
-        except Exception as error:
-            raise BadSetting(f"{name!r}: calling it failed: {type(error).__name__}: {error}") from error
+    found = call_imported(name)
     called = name.partition(":")[2]
     if isinstance(found, GraphSource):
         return found

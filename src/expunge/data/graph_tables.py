@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from expunge.data.columns import check_lines
+from expunge.data.columns import check_lines, read_text
 from expunge.data.graph_source import Features, GraphSource, foreign_feature, graph_of
-from expunge.data.published import read_failed
 from expunge.data.table import GAPS
 from expunge.errors import BadFile
 
@@ -153,7 +152,7 @@ def _is_number(text: str) -> bool:
 
 def _triples(path: Path) -> list[list[str]]:
     found = []
-    for number, text in enumerate(_text(path).split("\n"), start=1):
+    for number, text in enumerate(read_text(path).split("\n"), start=1):
         values = [value.strip() for value in text.strip("\r").split("\t")]
         if values == [""]:
             continue
@@ -169,7 +168,7 @@ def _triples(path: Path) -> list[list[str]]:
 def _table(path: Path) -> tuple[list[str], Lines]:
     """The header, and the lines below it that are not empty, each with its number from 1, split and stripped."""
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.reader(io.StringIO(_text(path), newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
     try:
         lines = [(reader.line_num, [value.strip() for value in line]) for line in reader if line]
     except csv.Error as error:
@@ -179,12 +178,3 @@ def _table(path: Path) -> tuple[list[str], Lines]:
     (_, header), *rest = lines
     check_lines(path, header, rest)
     return header, rest
-
-
-def _text(path: Path) -> str:
-    if not path.is_file():
-        raise BadFile(f"file not found: {path}")
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise read_failed(path, error) from error
