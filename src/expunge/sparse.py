@@ -92,6 +92,9 @@ class SparseMatrix:
         """The same on another device."""
         return SparseMatrix(self.rows.to(device, **options), self.columns.to(device, **options))
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "SparseMatrix":
+        return self  # it does not change
+
     def __repr__(self) -> str:
         return f"SparseMatrix({self.shape[0]:,} x {self.shape[1]:,}, {self.entries:,} entries)"
 
