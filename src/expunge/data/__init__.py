@@ -21,6 +21,9 @@ from expunge.data.graph_source import GraphSource, from_pyg
 from expunge.data.graph_splits import LinkSplit, NodeSplit, split_links, split_nodes
 from expunge.data.housing import HOUSING
 from expunge.data.idx import FASHION_MNIST, MNIST
+from expunge.data.interaction_files import INTERACTION_SETS, load_interactions
+from expunge.data.interaction_source import InteractionSource
+from expunge.data.interaction_splits import InteractionSplit, split_interactions
 from expunge.data.published import PublicSet
 from expunge.data.records import (
     Records,
@@ -43,7 +46,10 @@ from expunge.importing import call_imported, is_import_string
 __all__ = [
     "DATASETS",
     "GRAPHS",
+    "INTERACTION_SETS",
     "GraphSource",
+    "InteractionSource",
+    "InteractionSplit",
     "LinkSplit",
     "NodeSplit",
     "Records",
@@ -56,11 +62,13 @@ __all__ = [
     "from_pyg",
     "load",
     "load_graph",
+    "load_interactions",
     "read_columns",
     "read_schema",
     "read_table",
     "read_values",
     "split_by",
+    "split_interactions",
     "split_links",
     "split_nodes",
     "take",

@@ -5,10 +5,11 @@ from expunge.tasks.classification import ClassificationTask
 from expunge.tasks.graph import GraphTask
 from expunge.tasks.link_prediction import LinkPredictionTask
 from expunge.tasks.node_classification import NodeClassificationTask
+from expunge.tasks.recommendation import RecommendationTask
 from expunge.tasks.regression import RegressionTask
 from expunge.tasks.task import Task
 
-TASKS = by_name((ClassificationTask, RegressionTask, LinkPredictionTask, NodeClassificationTask))
+TASKS = by_name((ClassificationTask, RegressionTask, LinkPredictionTask, NodeClassificationTask, RecommendationTask))
 
 __all__ = [
     "TASKS",
@@ -16,6 +17,7 @@ __all__ = [
     "GraphTask",
     "LinkPredictionTask",
     "NodeClassificationTask",
+    "RecommendationTask",
     "RegressionTask",
     "Task",
 ]
