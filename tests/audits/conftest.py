@@ -10,10 +10,13 @@ from torch.utils.data import TensorDataset
 from expunge.audits import Subject
 from expunge.data import Target
 from expunge.data.graph_splits import LinkSplit
+from expunge.data.interaction_splits import InteractionSplit
 from expunge.engine import Engine
 from expunge.graphs import Graph
+from expunge.interactions import Interactions, Removal
+from expunge.models.recommender import Recommender
 from expunge.split import Batches, Split
-from expunge.tasks import ClassificationTask, LinkPredictionTask, RegressionTask
+from expunge.tasks import ClassificationTask, LinkPredictionTask, RecommendationTask, RegressionTask
 
 
 class Lookup(nn.Module):
@@ -162,6 +165,75 @@ class Web:
 @pytest.fixture
 def web() -> type[Web]:
     return Web
+
+
+class Scored(nn.Module):
+    """Scores pairs from a table, shape (U, I), whatever the interactions."""
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__()
+        self.table = nn.Parameter(table)
+
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        return self.table[users, items]
+
+
+class Embedded(Recommender):
+    """Items with these embeddings, shape (I, d), which every user multiplies by 1."""
+
+    def __init__(self, interactions: Interactions, items: Tensor) -> None:
+        super().__init__(interactions, dim=items.shape[1])
+        self.item_rows = nn.Parameter(items.clone())
+
+    def propagate(self, interactions: Interactions) -> None:
+        return None
+
+    def read(self, state: None, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor, None]:
+        return torch.ones(len(users), self.dim), self.item_rows[items], None
+
+
+class Shop:
+    """The same with users and items: pairs to train on and held-out ones, a request, and subjects that score from a table.
+
+    Args:
+        train: pairs of a user and an item.
+        test: those that are held out.
+        removal: what must go.
+    """
+
+    def __init__(
+        self,
+        users: int,
+        items: int,
+        train: Sequence[tuple[int, int]],
+        test: Sequence[tuple[int, int]] = (),
+        removal: Removal | None = None,
+        features: Mapping[str, Tensor] | None = None,
+        task: type[RecommendationTask] = RecommendationTask,
+    ) -> None:
+        self.train = Interactions.of(users, items, list(train), features)
+        held_out = torch.tensor(list(test), dtype=torch.long).view(-1, 2)
+        self.parts = InteractionSplit(self.train, held_out[:0], held_out)
+        self.split = self.parts.without(removal or Removal(rows=torch.tensor([0])))
+        self.task = task(lambda: Scored(torch.zeros(users, items)))
+        self.engine = Engine(progress=False)
+
+    def subject(self, table: Sequence[Sequence[float]] | Tensor, before: bool = False) -> Subject:
+        """A model with these scores; with `before` it reads what was there before the request, as an original does."""
+        return self.model(Scored(torch.as_tensor(table, dtype=torch.float32).clone()), before)
+
+    def embedding(self, items: Tensor, before: bool = False) -> Subject:
+        """A model with these embeddings of items."""
+        return self.model(Embedded(self.train, items), before)
+
+    def model(self, model: nn.Module, before: bool = False) -> Subject:
+        split = self.task.as_trained(self.split) if before else self.split
+        return Subject("by hand", model, self.task, split, self.engine)
+
+
+@pytest.fixture
+def shop() -> type[Shop]:
+    return Shop
 
 
 class Blobs:

@@ -35,6 +35,18 @@ LINKS = {
     "membership_auc": 0.565,
 }
 LINKS_BEFORE = LINKS | {"forget_probability": 0.96, "deleted_retained_auc": 0.400, "membership_auc": 0.751}
+RANKINGS = {
+    "forget_recall": 0.100,
+    "unseen_recall": 0.080,
+    "recall": 0.200,
+    "ndcg": 0.110,
+    "list_overlap": 1.0,
+    "neighbour_recall": 0.300,
+    "membership_auc": 0.520,
+    "forget_pair_auc": 0.800,
+    "holdout_pair_auc": 0.850,
+}
+RANKINGS_BEFORE = RANKINGS | {"forget_recall": 0.700, "membership_auc": 0.900, "forget_pair_auc": 0.970}
 EXPLANATIONS = {
     "forget_accuracy": "accuracy on what must go; ideal: the retrained model's",
     "membership_auc": "AUC of the loss attack; ideal: the retrained model's",
@@ -67,6 +79,12 @@ def errors_row(name: str, role: Role = "method", drawn: Curves | None = None, n:
 def links_row(name: str, role: Role = "method", n: int = 1, **figures: Any) -> Row:
     """The same for a model that predicts links."""
     return Row(name, role, _values((LINKS_BEFORE if role == "original" else LINKS) | figures, LINKS, n))
+
+
+def rankings_row(name: str, role: Role = "method", drawn: Curves | None = None, n: int = 1, **figures: Any) -> Row:
+    """The same for a model that recommends; a figure that is None was not measured."""
+    made = (RANKINGS_BEFORE if role == "original" else RANKINGS) | figures
+    return Row(name, role, _values({metric: each for metric, each in made.items() if each is not None}, RANKINGS, n), drawn)
 
 
 def _values(figures: Mapping[str, Any], ideals: Mapping[str, float], n: int) -> dict[str, Value]:
@@ -116,6 +134,26 @@ def links_case(*methods: Row) -> Case:
     return Case("237 edges", "237 of 4,752 edges", rows, "probability")
 
 
+def rankings_case(*methods: Row, drawn: bool = False, **figures: Any) -> Case:
+    """Original, retrained, retrained again, and `methods`, on recommendations; `figures` are those of the first three."""
+    rows = (
+        rankings_row("original", "original", **figures),
+        rankings_row("retrained", "retrained", **{"seconds_ratio": 1.0} | figures),
+        rankings_row("retrained-2", "noise floor", **{"forget_recall": 0.105, "list_overlap": 0.6} | figures),
+        *methods,
+    )
+    if drawn:
+        rows = tuple(dataclasses.replace(each, curves=curves(index)) for index, each in enumerate(rows))
+    return Case("12 users", "12 of 600 users", rows, "pair_auc")
+
+
+def features_case(*methods: Row) -> Case:
+    """The same where what goes are features of items: all pairs stay."""
+    made = rankings_case(*methods, forget_recall=None, neighbour_recall=None, feature_cosine=0.400)
+    before = dict(made.rows[0].values) | {"feature_cosine": Value(0.900, 0.0, 1, 0.400)}
+    return dataclasses.replace(made, rows=(dataclasses.replace(made.rows[0], values=before), *made.rows[1:]))
+
+
 def answering(seed: int, classes: tuple[str, ...] = ("0 to 1.2", "1.2 to 2.5")) -> Curves:
     """Curves of a model of numbers: the same examples in each, answered a little differently."""
     targets, noise = random.Random(0), random.Random(seed)
@@ -146,6 +184,9 @@ class Making:
     errors_case: Callable[..., Case] = errors_case
     links_row: Callable[..., Row] = links_row
     links_case: Callable[..., Case] = links_case
+    rankings_row: Callable[..., Row] = rankings_row
+    rankings_case: Callable[..., Case] = rankings_case
+    features_case: Callable[..., Case] = features_case
     answering: Callable[..., Curves] = answering
     evidence: Callable[..., Evidence] = evidence
     curves: Callable[..., Curves] = curves

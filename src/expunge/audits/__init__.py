@@ -5,13 +5,17 @@ from expunge.audits.anamnesis import Anamnesis
 from expunge.audits.audit import Audit, Figure, References, Subject
 from expunge.audits.distance import Distance
 from expunge.audits.error import Error
+from expunge.audits.feature_recovery import FeatureRecovery
 from expunge.audits.link_auc import LinkAUC
 from expunge.audits.link_change import LinkChange
 from expunge.audits.lira import LiRA
+from expunge.audits.list_overlap import ListOverlap
 from expunge.audits.membership import Membership
 from expunge.audits.multiply_accumulates import MultiplyAccumulates
+from expunge.audits.neighbours import NeighbourInfluence
 from expunge.audits.prediction_distance import PredictionDistance
 from expunge.audits.probability import Probability
+from expunge.audits.ranking import Ranking
 from expunge.audits.relearning import Relearning
 from expunge.audits.run_time import RunTime
 from expunge.audits.tow import ToW
@@ -25,6 +29,10 @@ AUDITS = by_name(
         Probability,
         LinkAUC,
         LinkChange,
+        Ranking,
+        ListOverlap,
+        NeighbourInfluence,
+        FeatureRecovery,
         MultiplyAccumulates,
         ToW,
         Membership,
@@ -45,14 +53,18 @@ __all__ = [
     "Audit",
     "Distance",
     "Error",
+    "FeatureRecovery",
     "Figure",
     "LiRA",
     "LinkAUC",
     "LinkChange",
+    "ListOverlap",
     "Membership",
     "MultiplyAccumulates",
+    "NeighbourInfluence",
     "PredictionDistance",
     "Probability",
+    "Ranking",
     "References",
     "Relearning",
     "RunTime",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from expunge.audits.audit import PARTS, Audit, Figure, References, Subject
-from expunge.tasks import LinkPredictionTask, RegressionTask
+from expunge.tasks import LinkPredictionTask, RecommendationTask, RegressionTask
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Accuracy(Audit):
     }
 
     def examine(self, subject: Subject, references: References) -> dict[str, Figure]:
-        explained_elsewhere = isinstance(subject.task, RegressionTask | LinkPredictionTask)
+        explained_elsewhere = isinstance(subject.task, RegressionTask | LinkPredictionTask | RecommendationTask)
         return {} if explained_elsewhere else mean_scores(subject, references)
 
 

@@ -12,6 +12,13 @@ Kind = Literal["percent", "points", "share", "answer", "number", "index", "count
 
 # What a reader needs first, from left to right: heading over several columns, short name, how it is written.
 MAIN: dict[str, tuple[str, str, Kind]] = {
+    "forget_recall": ("recall of what", "was forgotten", "number"),
+    "unseen_recall": ("recall of what", "was unseen, like it", "number"),
+    "recall": ("recall of what", "was held out", "number"),
+    "ndcg": ("", "NDCG", "number"),
+    "list_overlap": ("", "overlap of lists", "number"),
+    "neighbour_recall": ("", "pushed on neighbours", "number"),
+    "feature_cosine": ("", "removed features, cosine", "number"),
     "forget_{score}": ("{score}{unit} on data that was", "forgotten", "percent"),
     "holdout_forget_{score}": ("{score}{unit} on data that was", "unseen, like it", "percent"),
     "retain_{score}": ("{score}{unit} on data that was", "kept", "percent"),
@@ -31,6 +38,11 @@ MAIN: dict[str, tuple[str, str, Kind]] = {
     "seconds_ratio": ("", "time", "ratio"),
 }
 _OTHER: dict[str, tuple[str, Kind]] = {
+    "precision": ("precision", "number"),
+    "map": ("MAP", "number"),
+    "recall_cold_users": ("recall, users with few pairs", "number"),
+    "recall_cold_items": ("recall, items without a pair", "number"),
+    "popularity_drift": ("popularity of what is recommended", "number"),
     "forget_{score}_gap": ("gap, forgotten", "points"),
     "holdout_forget_{score}_gap": ("gap, unseen like it", "points"),
     "retain_{score}_gap": ("gap, kept", "points"),
@@ -55,9 +67,11 @@ _OTHER: dict[str, tuple[str, Kind]] = {
     "macs": ("multiply-accumulates", "count"),
     "seconds": ("time, seconds", "seconds"),
 }
-# Scores between 0 and 1 that are read as percent; any other has the unit that the case names.
+# Scores between 0 and 1 that are read as percent, and those that are written as they are; any other has the unit that the
+# case names.
 _SHARES = {"accuracy", "probability"}
-_ACRONYMS = {"mae", "mse", "rmse"}
+_AREAS = {"pair_auc"}
+_ACRONYMS = {"mae", "mse", "rmse", "auc"}
 _HUNDREDFOLD = ("percent", "points", "share")
 
 
@@ -78,7 +92,8 @@ class Column:
 def main_columns(case: Case) -> list[Column]:
     """The most important metrics that at least one model has, in reading order."""
     columns = []
-    for pattern, (group, label, kind) in MAIN.items():
+    for pattern in _leading(case):
+        group, label, kind = MAIN[pattern]
         kind = _kind(kind, pattern, case)
         if _measured(metric := pattern.format(score=case.score_name), case):
             unit = " in %" if kind == "percent" else (f" ({case.unit})" if case.unit else "")
@@ -90,8 +105,13 @@ def main_columns(case: Case) -> list[Column]:
 
 def other_columns(case: Case) -> list[Column]:
     """All metrics that `main_columns` leaves out: known ones first, foreign ones in the order they came."""
-    shown = {pattern.format(score=case.score_name) for pattern in MAIN}
-    known = {pattern.format(score=case.score_name): (*each, pattern) for pattern, each in _OTHER.items()}
+    shown = {pattern.format(score=case.score_name) for pattern in _leading(case)}
+    scores = {
+        pattern: (f"{score_words(case.score_name)}, {label}", kind)
+        for pattern, (_, label, kind) in MAIN.items()
+        if "{score}" in pattern
+    }
+    known = {pattern.format(score=case.score_name): (*each, pattern) for pattern, each in (scores | _OTHER).items()}
     found = dict.fromkeys(metric for row in case.rows for metric in row.values)
     columns = []
     for metric in [*(name for name in known if name in found), *(name for name in found if name not in known)]:
@@ -190,17 +210,19 @@ def finite(value: float | None) -> float | None:
 
 
 def score_kind(score_name: str) -> Kind:
-    """Whether a score is written as percent or in the unit of the case."""
+    """Whether a score is written as percent, as a plain number or in the unit of the case."""
+    if score_name in _AREAS:
+        return "number"
     return "percent" if score_name in _SHARES else "answer"
 
 
 def score_words(score_name: str) -> str:
     """The name of a score as people write it.
 
-    >>> score_words("mae"), score_words("accuracy")
-    ('MAE', 'accuracy')
+    >>> score_words("mae"), score_words("accuracy"), score_words("pair_auc")
+    ('MAE', 'accuracy', 'pair AUC')
     """
-    return score_name.upper() if score_name in _ACRONYMS else score_name.replace("_", " ")
+    return " ".join(word.upper() if word in _ACRONYMS else word for word in score_name.split("_"))
 
 
 def printable(text: str, most: int | None = None) -> str:
@@ -219,10 +241,19 @@ def listed(words: Iterable[str], last: str = "and") -> str:
     return f"{', '.join(rest)} {last} {end}" if rest else end
 
 
+def lists_judged(case: Case) -> bool:
+    """Whether the models recommend, and their lists were looked at: then lists come before scores of single pairs."""
+    return case.score_name == "pair_auc" and any(_measured(metric, case) for metric in ("recall", "forget_recall"))
+
+
+def _leading(case: Case) -> list[str]:
+    """The patterns of the most important metrics; where there are lists, scores stand among the details."""
+    return [pattern for pattern in MAIN if not (lists_judged(case) and "{score}" in pattern)]
+
+
 def _kind(kind: Kind, pattern: str, case: Case) -> Kind:
-    if "{score}" not in pattern or score_kind(case.score_name) == "percent":
-        return kind
-    return "answer"
+    of_score = score_kind(case.score_name)
+    return kind if "{score}" not in pattern or of_score == "percent" else of_score
 
 
 def _measured(metric: str, case: Case) -> bool:

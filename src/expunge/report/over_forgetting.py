@@ -1,6 +1,7 @@
 """Which methods went past the target: what they forgot stands out more than it would had it never been seen."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from expunge.report.evidence import Case, Row
@@ -12,10 +13,25 @@ if TYPE_CHECKING:
 
 Missed = Sequence[tuple[Row, Sequence["Failure"]]]
 
-# Areas under curves of deleted edges: the side of the retrained model's on which they stand out, and what they are called.
+
+@dataclass(frozen=True)
+class _Sign:
+    """A figure that shows it: the side of the retrained model's value on which that is, and its name in two parts."""
+
+    metric: str
+    side: int
+    name: str
+    of: str
+
+
 _OF_LINKS = (
-    ("deleted_retained_auc", 1, "of retained against deleted edges"),
-    ("membership_auc", -1, "of the membership attack"),
+    _Sign("deleted_retained_auc", 1, "AUC", "of retained against deleted edges"),
+    _Sign("membership_auc", -1, "AUC", "of the membership attack"),
+)
+_OF_RANKINGS = (
+    _Sign("forget_recall", -1, "recall", "of what was forgotten"),
+    _Sign("feature_cosine", -1, "cosine", "of what is told of removed features"),
+    _Sign("membership_auc", -1, "AUC", "of the membership attack"),
 )
 
 
@@ -26,10 +42,16 @@ def over_forgetting(case: Case, missed: Missed) -> str:
         missed: each method, and the checks that it fails.
     """
     if case.score_name == "probability":
-        if past := _in_links(case, missed):
+        if past := _by_signs(_OF_LINKS, case, missed):
             return (
                 f"{past}. That is past the target, not nearer to it: to a model that never saw the deleted edges they look "
                 "like any other unseen edge, and edges that look less likely than that give away what was deleted."
+            )
+    elif case.score_name == "pair_auc":
+        if past := _by_signs(_OF_RANKINGS, case, missed):
+            return (
+                f"{past}. That is past the target, not nearer to it: a model that never saw what was forgotten still finds "
+                "a part of it, as it does of anything like it, and less than that gives away what was forgotten."
             )
     elif not case.higher_is_better and (past := _in_errors(case, missed)):
         return (
@@ -39,27 +61,26 @@ def over_forgetting(case: Case, missed: Missed) -> str:
     return ""
 
 
-def _in_links(case: Case, missed: Missed) -> str:
-    """The methods whose deleted edges are set off from the others, each by the first figure that shows it."""
-    found: dict[str, list[tuple[Row, float]]] = {}
+def _by_signs(signs: Sequence[_Sign], case: Case, missed: Missed) -> str:
+    """The methods that drove away what had to go, each by the first figure that shows it."""
+    found: dict[_Sign, list[tuple[Row, float]]] = {}
     for row, failures in missed:
         values = {failure.metric: failure.value for failure in failures}
-        for metric, side, _ in _OF_LINKS:
-            ideal = rules(case)[metric].ideal(case) if metric in values else None
-            if ideal is not None and side * (values[metric] - ideal) > 0:
-                found.setdefault(metric, []).append((row, values[metric]))
+        for sign in signs:
+            ideal = rules(case)[sign.metric].ideal(case) if sign.metric in values else None
+            if ideal is not None and sign.side * (values[sign.metric] - ideal) > 0:
+                found.setdefault(sign, []).append((row, values[sign.metric]))
                 break
-    names = {metric: words for metric, _, words in _OF_LINKS}
-    return "; ".join(_links_of(rules(case)[metric].ideal(case), names[metric], cases) for metric, cases in found.items())
+    return "; ".join(_sign_of(rules(case)[sign.metric].ideal(case), sign, cases) for sign, cases in found.items())
 
 
-def _links_of(ideal: float | None, words: str, found: Sequence[tuple[Row, float]]) -> str:
+def _sign_of(ideal: float | None, sign: _Sign, found: Sequence[tuple[Row, float]]) -> str:
     values = [value for _, value in found]
     beside = f"retrained {written(ideal)}"
     if len(found) == 1:
-        return f"{found[0][0].name} over-forgets: its AUC {words} is {written(values[0])}, {beside}"
-    names = listed(row.name for row, _ in found)
-    return f"{names} over-forget: their AUCs {words} are {written(min(values))} to {written(max(values))}, {beside}"
+        return f"{found[0][0].name} over-forgets: its {sign.name} {sign.of} is {written(values[0])}, {beside}"
+    names, most = listed(row.name for row, _ in found), written(max(values))
+    return f"{names} over-forget: their {sign.name}s {sign.of} are {written(min(values))} to {most}, {beside}"
 
 
 def _in_errors(case: Case, missed: Missed) -> str:

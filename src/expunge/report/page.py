@@ -13,6 +13,7 @@ from markupsafe import Markup
 from expunge.report.evidence import Case, Evidence, Row
 from expunge.report.measures import (
     finite,
+    lists_judged,
     main_columns,
     other_columns,
     printable,
@@ -119,11 +120,17 @@ def key_figures(case: Case) -> tuple[str, tuple[KeyFigure, ...]]:
     else:
         subject = f"Matches retraining, and fastest: {row.name}" if len(matching(case)) > 1 else f"Matches: {row.name}"
     score, kind = score_words(case.score_name), score_kind(case.score_name)
+    known = _key_figure(f"{score} on forgotten data", f"forget_{case.score_name}", kind, row, case)
+    kept = _key_figure(f"{score} on unseen data", f"holdout_{case.score_name}", kind, row, case)
+    if lists_judged(case):
+        known = _key_figure("recall of what was forgotten", "forget_recall", "number", row, case)
+        known = known or _key_figure("removed features, cosine", "feature_cosine", "number", row, case)
+        kept = _key_figure("recall of held-out pairs", "recall", "number", row, case)
+    elif row.mean("link_auc") is not None:
+        kept = _key_figure("unseen edges, AUC", "link_auc", "number", row, case)
     found = [
-        _key_figure(f"{score} on forgotten data", f"forget_{case.score_name}", kind, row, case),
-        _key_figure(f"{score} on unseen data", f"holdout_{case.score_name}", kind, row, case)
-        if row.mean("link_auc") is None
-        else _key_figure("unseen edges, AUC", "link_auc", "number", row, case),
+        known,
+        kept,
         _key_figure("membership attack, AUC", "membership_auc", "number", row, case),
         _time_figure(row, case),
     ]

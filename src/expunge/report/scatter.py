@@ -11,7 +11,8 @@ from matplotlib.patches import Rectangle
 from expunge.report.canvas import BAD, GOOD, INK, MUTED, NARROW, SERIES, figure, head, inline, style
 from expunge.report.evidence import Case, Row
 from expunge.report.labels import HALF_MARKER, Box, Label, place
-from expunge.report.measures import Kind, finite, printable, score_kind, score_words, unit_of
+from expunge.report.measures import Kind, finite, lists_judged, printable, score_kind, score_words, unit_of
+from expunge.report.rules import rules
 from expunge.report.verdict import limits, state
 
 _HEIGHT = 4.5
@@ -55,11 +56,22 @@ class _Axis:
 
 
 def axes_of(case: Case) -> tuple[_Axis, _Axis]:
-    """What says how much is still known, and what was kept: scores; of links, which have no score of their own, two AUCs."""
+    """What says how much is still known, and what was kept: scores; of links, which have no score of their own, two AUCs.
+
+    Of recommendations it is recall, or what is told of features where those went and no pair did.
+    """
     if any("link_auc" in row.values for row in case.rows):
         return (
             _Axis("membership_auc", "AUC of the membership attack", "number", "AUC"),
             _Axis("link_auc", "AUC of unseen edges against pairs without one", "number", "AUC"),
+        )
+    if lists_judged(case):
+        pairs_went = any("forget_recall" in row.values for row in case.rows)
+        return (
+            _Axis("forget_recall", "recall of what was forgotten", "number", "recall")
+            if pairs_went
+            else _Axis("feature_cosine", "cosine of what is told of removed features", "number", "cosine"),
+            _Axis("recall", "recall of held-out pairs", "number", "recall"),
         )
     words, kind = score_words(case.score_name), score_kind(case.score_name)
     return (
@@ -190,13 +202,16 @@ def _box(axes: Axes, case: Case) -> Rectangle | None:
     if gold is None or any(name not in judged for name in names):
         return None
     (x, y), (half_x, half_y) = (gold.mean(name) or 0.0 for name in names), (judged[name] for name in names)
-    box = Rectangle((x - half_x, y - half_y), 2 * half_x, 2 * half_y, facecolor=GOOD, edgecolor="none", alpha=0.16, zorder=1)
+    top = half_y
+    if not rules(case)[names[1]].above:  # where more is no fault the box reaches as high as any model
+        top = max([half_y, *(value - y for row in case.rows if (value := finite(row.mean(names[1]))) is not None)])
+    box = Rectangle((x - half_x, y - half_y), 2 * half_x, half_y + top, facecolor=GOOD, edgecolor="none", alpha=0.16, zorder=1)
     axes.add_patch(box)
     axes.add_patch(
         Rectangle(
             (x - half_x, y - half_y),
             2 * half_x,
-            2 * half_y,
+            half_y + top,
             fill=False,
             edgecolor=GOOD,
             linewidth=1,

@@ -10,13 +10,16 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from expunge.report.evidence import Case, Evidence
-from expunge.report.measures import Column, finite, main_columns, printable, score_words, unit_of, with_unit
+from expunge.report.measures import Column, finite, lists_judged, main_columns, printable, score_words, unit_of, with_unit
 from expunge.report.tables import Cell, Line, table
 from expunge.report.verdict import State, best, cautions, failures, matching, outcome, verdict
 
 # Most important first: where the width ends, the rest is left to the page. Two lines keep the columns narrow, and only
 # the first says a unit that is not per cent.
 _HEADS = {
+    "forget_recall": "recall\nforgot.",
+    "recall": "recall\nheld out",
+    "feature_cosine": "removed\nfeatures",
     "link_auc": "edges\nAUC",
     "deleted_retained_auc": "deleted\n/ kept",
     "forget_{score}": "forgot-\nten{unit}",
@@ -25,6 +28,10 @@ _HEADS = {
     "membership_auc": "attack\nAUC",
     "forget_wasserstein": "Wasser-\nstein{percent}",
     "seconds_ratio": "time ÷\nretrain",
+    "unseen_recall": "recall\nlike it",
+    "neighbour_recall": "neigh-\nbours",
+    "list_overlap": "lists\noverlap",
+    "ndcg": "\nNDCG",
     "relearn_steps": "relearn\nsteps",
     "tow": "\nToW",
     "retain_{score}": "\nkept{percent}",
@@ -33,6 +40,13 @@ _HEADS = {
     "lira_auc": "LiRA\nAUC",
 }
 _ORDER = (
+    "forget_recall",
+    "unseen_recall",
+    "recall",
+    "ndcg",
+    "list_overlap",
+    "neighbour_recall",
+    "feature_cosine",
     "forget_{score}",
     "holdout_forget_{score}",
     "retain_{score}",
@@ -48,6 +62,11 @@ _ORDER = (
     "forget_kl",
     "seconds_ratio",
 )
+# What a method takes from where to where, beside the score on the forgotten data.
+_TAKES = {
+    "forget_recall": "the recall of what was forgotten",
+    "feature_cosine": "the cosine of what is told of removed features",
+}
 _NAME = 24  # characters of a name
 _UNIT = 8  # and of a unit at the head of a column
 _SIGNS: dict[State, str] = {"matches": "✓", "differs": "✗", "not proven": "?"}
@@ -104,7 +123,7 @@ def _paragraph(case: Case) -> Text:
     text = Text()
     text.append("Forgotten: ", style="dim").append(f"{printable(case.forgotten)}.\n")
     text.append(_prose(verdict(case), style=_STYLES[outcome(case)]))
-    row, gold, metric = best(case), case.role("retrained"), f"forget_{case.score_name}"
+    row, gold, metric = best(case), case.role("retrained"), _taken(case)
     if row is None or gold is None or outcome(case) == "not proven":
         return text
     if len(case.methods) == 1 and any(failure.metric == metric for failure in failures(row, case) or ()):
@@ -120,11 +139,19 @@ def _paragraph(case: Case) -> Text:
         else ("That one" if matching(case) else f"Nearest is {printable(row.name)}: it")
     )
     score = score_words(case.score_name)
-    if case.higher_is_better:
+    if metric in _TAKES:
+        sentence = f"takes {_TAKES[metric]} from {before} to {after}; retraining, to {ideal}."
+    elif case.higher_is_better:
         sentence = f"takes the forgotten data from {before} to {after} {score}; retraining, to {ideal}."
     else:
         sentence = f"takes the error on the forgotten data from {before} to {after}; retraining, to {ideal} ({score})."
     return text.append(" ").append(_prose(f"{which} {sentence}"))
+
+
+def _taken(case: Case) -> str:
+    """The metric that says how much of what had to go is still known."""
+    of_lists = (metric for metric in _TAKES if lists_judged(case) and any(metric in row.values for row in case.rows))
+    return next(of_lists, f"forget_{case.score_name}")
 
 
 def _prose(text: str, style: str = "") -> Text:

@@ -167,7 +167,7 @@ def _relearns_sooner(row: Row, gold: Row) -> bool:
 
 def _distance(value: float, rule: Rule, case: Case) -> float:
     """From the ideal, as a multiple of what is allowed: 1 is at the edge."""
-    distance, limit = abs(value - (rule.ideal(case) or 0.0)), rule.limit(case) or 0.0
+    distance, limit = rule.distance(value, case), rule.limit(case) or 0.0
     return distance / limit if limit else (math.inf if distance else 0.0)
 
 
