@@ -29,7 +29,7 @@ class World:
 
 
 OF_EMBEDDINGS = ("gnndelete",)  # their loss is none of the task's
-IDLE = ("unlink",)  # they leave the weights alone: what goes has left the graph already
+IDLE = ("unlink", "edge-drop")  # they leave the weights alone: what goes has left the graph already
 
 
 def leaves_the_model_alone(method: Method, world: World) -> None:

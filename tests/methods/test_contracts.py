@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import expunge.methods
+import tiny_interactions
 from contracts import World, contracts_for, refuses_the_task_and_says_why
 from expunge.engine import Engine
 from expunge.methods import METHODS
@@ -28,6 +29,12 @@ WORLDS = {
     "regression": World(regression_task, band_split, lambda _: copy.deepcopy(trained(regression_original))),
     "links": World(link_task, link_split, lambda _: copy.deepcopy(trained(link_original)), tensors=False),
     "nodes": World(node_task, node_split, lambda _: copy.deepcopy(trained(node_original)), tensors=False),
+    "recommendation": World(
+        tiny_interactions.task,
+        lambda: tiny_interactions.parts().without(tiny_interactions.removal("users")),
+        lambda _: copy.deepcopy(tiny_interactions.trained()),
+        tensors=False,
+    ),
 }
 CASES = [
     pytest.param(name, contract, world, id=f"{name}-{contract.__name__}-{place}")
@@ -49,12 +56,13 @@ def test_the_methods_that_take_some_kinds_of_task_alone():
         name, contract, world = case.values
         if contract is refuses_the_task_and_says_why:
             refused.setdefault(name, set()).add(next(place for place, each in WORLDS.items() if each is world))
-    others = {"classification", "regression"}
+    others = {"classification", "regression", "recommendation"}
+    alone = {"classification", "regression", "links", "nodes"}
     assert refused == {
-        "random-labels": {"regression", "links"},
-        "salun": {"links"},
-        "gaussian-amnesiac": {"classification", "links", "nodes"},
-        "ridge-downdate": {"classification", "links", "nodes"},
+        "random-labels": {"regression", "links", "recommendation"},
+        "salun": {"links", "recommendation"},
+        "gaussian-amnesiac": {"classification", "links", "nodes", "recommendation"},
+        "ridge-downdate": {"classification", "links", "nodes", "recommendation"},
         "d2dgn": others,
         "unlink": others,
         "gnndelete": others,
@@ -62,6 +70,9 @@ def test_the_methods_that_take_some_kinds_of_task_alone():
         "graph-eraser": others,
         "megu": {*others, "links"},
         "certified-removal": {*others, "links"},
+        "mmrecun": alone,
+        "edge-drop": alone,
+        "reset-rows": alone,
     }
 
 

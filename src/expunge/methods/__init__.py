@@ -4,6 +4,7 @@ from expunge.methods.bad_teacher import BadTeacher
 from expunge.methods.blindspot import Blindspot
 from expunge.methods.certified_removal import CertifiedRemoval
 from expunge.methods.d2dgn import D2DGN
+from expunge.methods.edge_drop import EdgeDrop
 from expunge.methods.finetune import Finetune
 from expunge.methods.gaussian_amnesiac import GaussianAmnesiac
 from expunge.methods.gif import GIF
@@ -12,8 +13,10 @@ from expunge.methods.gradient_ascent import GradientAscent
 from expunge.methods.graph_eraser import GraphEraser
 from expunge.methods.megu import MEGU
 from expunge.methods.method import Method
+from expunge.methods.mmrecun import MMRecUN
 from expunge.methods.neggrad_plus import NegGradPlus
 from expunge.methods.random_labels import RandomLabels
+from expunge.methods.reset_rows import ResetRows
 from expunge.methods.retrain import Retrain
 from expunge.methods.ridge_downdate import RidgeDowndate
 from expunge.methods.salun import SalUn
@@ -45,6 +48,9 @@ METHODS = by_name(
         GraphEraser,
         MEGU,
         CertifiedRemoval,
+        MMRecUN,
+        EdgeDrop,
+        ResetRows,
     )  # in the papers' order
 )
 
@@ -58,14 +64,17 @@ __all__ = [
     "BadTeacher",
     "Blindspot",
     "CertifiedRemoval",
+    "EdgeDrop",
     "Finetune",
     "GNNDelete",
     "GaussianAmnesiac",
     "GradientAscent",
     "GraphEraser",
+    "MMRecUN",
     "Method",
     "NegGradPlus",
     "RandomLabels",
+    "ResetRows",
     "Retrain",
     "RidgeDowndate",
     "SalUn",
