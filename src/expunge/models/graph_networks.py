@@ -8,7 +8,8 @@ from torch import nn
 
 from expunge.errors import BadSetting
 from expunge.graphs import Graph
-from expunge.importing import import_callable, working_directory_importable
+from expunge.importing import import_callable
+from expunge.models.making import maker
 
 GRAPH_MODELS: dict[str, str] = {
     "gcn": "graph convolutional network",
@@ -43,16 +44,7 @@ def build_for_graph(name: str, graph: Graph, outputs: int | None = None, **argum
     given = dict(arguments) if outputs is None else {**arguments, "outputs": outputs}
     factory, given = _factory(name, graph, given)
 
-    def new_model() -> nn.Module:
-        try:
-            with working_directory_importable():
-                model = factory(**given)
-        except TypeError as error:
-            raise BadSetting(f"model {name} cannot be built with {given}: {error}") from error
-        if not isinstance(model, nn.Module):
-            raise BadSetting(f"model {name} returned a {type(model).__name__}; expected a torch.nn.Module")
-        return model
-
+    new_model = maker(name, factory, given, given)
     if name in GRAPH_MODELS:
         with torch.device("meta"):  # says what is wrong now, at no cost and without a random draw
             new_model()

@@ -7,11 +7,12 @@ import torch
 from torch import nn
 
 from expunge.errors import BadSetting
-from expunge.importing import import_callable, working_directory_importable
+from expunge.importing import import_callable
 from expunge.interactions import Interactions
 from expunge.models.bpr_mf import BPRMF
 from expunge.models.freedom import FREEDOM
 from expunge.models.lightgcn import LightGCN
+from expunge.models.making import maker
 from expunge.models.mgcn import MGCN
 from expunge.models.recommender import Recommender
 from expunge.models.vbpr import VBPR
@@ -52,16 +53,7 @@ def build_recommender(name: str, interactions: Interactions, **arguments: Any) -
             "or an import string 'package.module:factory'"
         )
 
-    def new_model() -> nn.Module:
-        try:
-            with working_directory_importable():
-                model = factory(**given)
-        except TypeError as error:
-            raise BadSetting(f"model {name} cannot be built with {arguments}: {error}") from error
-        if not isinstance(model, nn.Module):
-            raise BadSetting(f"model {name} returned a {type(model).__name__}; expected a torch.nn.Module")
-        return model
-
+    new_model = maker(name, factory, given, arguments)
     if name in RECOMMENDERS:
         with torch.random.fork_rng(devices=[]):
             new_model()  # says what is wrong now

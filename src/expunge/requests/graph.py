@@ -14,6 +14,7 @@ from expunge.requests.graph_request import (
     Name,
     as_tuple,
     check_draw,
+    check_named_or_drawn,
     checked_name,
     class_numbers,
     draw_in_words,
@@ -283,10 +284,7 @@ class ForgetNodes(_NodeRequest):
     kind: ClassVar[str] = "nodes"
 
     def __post_init__(self) -> None:
-        if (self.numbers is None) == (self.fraction is None):
-            raise BadRequest("state either the nodes to forget or the fraction of them, and not both")
-        if self.fraction is not None:
-            check_draw(self.fraction, self.seed, "node")
+        check_named_or_drawn(self.numbers, self.fraction, self.seed, "node")
         if self.numbers is not None:
             object.__setattr__(self, "numbers", one_or_more(tuple(self.numbers), "node"))
 

@@ -155,6 +155,14 @@ def is_any(values: Tensor, numbers: Sequence[int]) -> Tensor:
     return torch.isin(values, torch.tensor(numbers, device=values.device))
 
 
+def check_named_or_drawn(named: object, fraction: float | None, seed: int, what: str) -> None:
+    """See that things are either named or drawn, and can be drawn; else a BadRequest."""
+    if (named is None) == (fraction is None):
+        raise BadRequest(f"state either the {what}s to forget or the fraction of them, and not both")
+    if fraction is not None:
+        check_draw(fraction, seed, what)
+
+
 def check_draw(fraction: float, seed: int, what: str) -> None:
     """See that a part or a number of things can be drawn; else a BadRequest."""
     if not 0 < fraction < math.inf or (fraction >= 1 and fraction != int(fraction)):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from expunge.errors import BadRequest
 from expunge.interactions import Interactions, Removal
-from expunge.requests.graph_request import Name, as_tuple, check_draw, numbered, one_or_more
+from expunge.requests.graph_request import Name, as_tuple, check_named_or_drawn, numbered, one_or_more
 from expunge.requests.request import quoted
 
 
@@ -49,10 +49,8 @@ class InteractionRequest(ABC):
 
 def checked_choice(names: object, fraction: float | None, seed: int, what: str) -> tuple[Name, ...] | None:
     """The names of some things, each checked, or None where a part of the things is to be drawn; else a BadRequest."""
-    if (names is None) == (fraction is None):
-        raise BadRequest(f"state either the {what}s to forget or the fraction of them, and not both")
+    check_named_or_drawn(names, fraction, seed, what)
     if fraction is not None:
-        check_draw(fraction, seed, what)
         return None
     return as_tuple(one_or_more(tuple(names) if isinstance(names, Iterable) and not isinstance(names, str) else names, what))
 

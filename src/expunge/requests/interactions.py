@@ -10,7 +10,7 @@ from torch import Tensor
 from expunge.errors import BadRequest
 from expunge.interactions import Removal
 from expunge.interactions.interactions import among
-from expunge.requests.graph_request import Name, check_draw, checked_name, draw_in_words, drawn, share_of
+from expunge.requests.graph_request import Name, check_named_or_drawn, checked_name, draw_in_words, drawn, share_of
 from expunge.requests.interaction_request import InteractionContext, InteractionRequest, checked_choice, each_once, places
 from expunge.requests.request import counted
 
@@ -100,10 +100,7 @@ class ForgetPairs(InteractionRequest):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if (self.pairs is None) == (self.fraction is None):
-            raise BadRequest("state either the pairs to forget or the fraction of them, and not both")
-        if self.fraction is not None:
-            check_draw(self.fraction, self.seed, "pair")
+        check_named_or_drawn(self.pairs, self.fraction, self.seed, "pair")
         if self.pairs is not None:
             object.__setattr__(self, "pairs", tuple(_checked_pair(pair) for pair in self.pairs))
             if not self.pairs:
