@@ -24,7 +24,7 @@ Needs: forget and retain data, and a model that was trained well; the whole grap
 products, and 20 for each end of the spectrum; each is about two passes over all data, forward and backward.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -35,14 +35,14 @@ from expunge.engine import Engine
 from expunge.errors import Diverged
 from expunge.graphs import Graph, LinkBatch, LinkBatches, NodeBatch
 from expunge.graphs.negatives import negatives_of
+from expunge.influence import Product, Vector, norm
+from expunge.influence import hessian as _hessian
+from expunge.influence import largest as _largest
 from expunge.methods.method import Method
 from expunge.modes import evaluating
 from expunge.split import Split
 from expunge.tasks import GraphTask, Task
 
-Vector = list[Tensor]  # one part for each parameter
-
-_POWER_STEPS = 20
 _LEAST_DAMPING = 0.01
 _MARGIN = 1.1  # power iteration ends a little short of an end of the spectrum
 _TOO_LONG = 1e3  # times as long as v can grow while the recursion converges
@@ -67,7 +67,8 @@ class GIF(Method):
 
     takes: ClassVar[tuple[type[Task[Any]], ...]] = (GraphTask,)
     why_not: ClassVar[str] = (
-        "what it adds to influence functions is the graph around what goes; ssd weighs parameters elsewhere"
+        "what it adds to influence functions is the graph around what goes; ifru does so for recommenders, and elsewhere "
+        "ssd weighs parameters"
     )
 
     def __post_init__(self) -> None:
@@ -102,9 +103,7 @@ class GIF(Method):
                 value.add_(part)
         return student
 
-    def _bounds(
-        self, product: Callable[[Vector], Vector], like: Sequence[Tensor], generator: torch.Generator
-    ) -> tuple[float, float]:
+    def _bounds(self, product: Product, like: Sequence[Tensor], generator: torch.Generator) -> tuple[float, float]:
         """Scale and damping, as they are given or as H needs them."""
         largest = self.scale or _largest(product, like, generator)
         if self.damping is not None:
@@ -117,13 +116,13 @@ class GIF(Method):
         scale = self.scale or largest + below
         return scale, max(_LEAST_DAMPING, below / scale)
 
-    def _solve(self, product: Callable[[Vector], Vector], change: Vector, scale: float, damping: float) -> Vector:
+    def _solve(self, product: Product, change: Vector, scale: float, damping: float) -> Vector:
         """v_T / scale."""
-        found, length = change, _norm(change)
+        found, length = change, norm(change)
         for count in range(1, self.iterations + 1):
             bent = product(found)
             found = [part + (1 - damping) * now - curve / scale for part, now, curve in zip(change, found, bent, strict=True)]
-            if not _norm(found) <= _TOO_LONG * (count + 1) * length:  # also where it is not a number
+            if not norm(found) <= _TOO_LONG * (count + 1) * length:  # also where it is not a number
                 raise Diverged(
                     f"gif: the recursion grows without end (iteration {count}, scale {scale:.3g}, damping {damping:.3g}); "
                     "raise whichever of the two was given, or train the model longer"
@@ -153,30 +152,3 @@ def _near(batch: Any, near: Tensor) -> Any:
         return LinkBatch(batch.pairs[rows], batch.labels[rows], batch.graph)
     rows = near[batch.nodes]
     return NodeBatch(batch.nodes[rows], batch.labels[rows], batch.graph)
-
-
-def _hessian(gradient: Vector, parameters: Sequence[nn.Parameter]) -> Callable[[Vector], Vector]:
-    """The product of the Hessian with a vector, by a second backward pass through a gradient."""
-
-    def product(vector: Vector) -> Vector:
-        found = torch.autograd.grad(gradient, parameters, vector, retain_graph=True, allow_unused=True, materialize_grads=True)
-        return list(found)
-
-    return product
-
-
-def _largest(product: Callable[[Vector], Vector], like: Sequence[Tensor], generator: torch.Generator) -> float:
-    """The largest eigenvalue, in size, by power iteration: never above the true one, and the recursion bears half of it."""
-    vector = [torch.randn(part.shape, generator=generator).to(part.device, part.dtype) for part in like]
-    value = 0.0
-    for _ in range(_POWER_STEPS):
-        length = _norm(vector)
-        if not length:
-            break
-        vector = product([part / length for part in vector])
-        value = _norm(vector)
-    return value or 1.0
-
-
-def _norm(vector: Vector) -> float:
-    return float(torch.stack([part.double().square().sum() for part in vector]).sum().sqrt())
