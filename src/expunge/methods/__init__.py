@@ -1,5 +1,6 @@
 """Unlearning methods: one file each, named after the method."""
 
+from expunge.methods.amun import AmUn
 from expunge.methods.bad_teacher import BadTeacher
 from expunge.methods.blindspot import Blindspot
 from expunge.methods.certified_removal import CertifiedRemoval
@@ -11,15 +12,18 @@ from expunge.methods.gif import GIF
 from expunge.methods.gnndelete import GNNDelete
 from expunge.methods.gradient_ascent import GradientAscent
 from expunge.methods.graph_eraser import GraphEraser
+from expunge.methods.ifru import IFRU
 from expunge.methods.megu import MEGU
 from expunge.methods.method import Method
 from expunge.methods.mmrecun import MMRecUN
 from expunge.methods.neggrad_plus import NegGradPlus
 from expunge.methods.random_labels import RandomLabels
+from expunge.methods.rec_eraser import RecEraser
 from expunge.methods.reset_rows import ResetRows
 from expunge.methods.retrain import Retrain
 from expunge.methods.ridge_downdate import RidgeDowndate
 from expunge.methods.salun import SalUn
+from expunge.methods.scif import SCIF
 from expunge.methods.scrub import SCRUB
 from expunge.methods.shrink_perturb import ShrinkPerturb
 from expunge.methods.ssd import SSD
@@ -51,16 +55,23 @@ METHODS = by_name(
         MMRecUN,
         EdgeDrop,
         ResetRows,
+        AmUn,
+        RecEraser,
+        SCIF,
+        IFRU,
     )  # in the papers' order
 )
 
 __all__ = [
     "D2DGN",
     "GIF",
+    "IFRU",
     "MEGU",
     "METHODS",
+    "SCIF",
     "SCRUB",
     "SSD",
+    "AmUn",
     "BadTeacher",
     "Blindspot",
     "CertifiedRemoval",
@@ -74,6 +85,7 @@ __all__ = [
     "Method",
     "NegGradPlus",
     "RandomLabels",
+    "RecEraser",
     "ResetRows",
     "Retrain",
     "RidgeDowndate",

@@ -86,7 +86,9 @@ class GraphEraser(Method):
 
     adapter: ClassVar[bool] = True
     takes: ClassVar[tuple[type[Task[Any]], ...]] = (LinkPredictionTask, NodeClassificationTask)
-    why_not: ClassVar[str] = "its shards are parts of a graph; retrain is as exact for other data"
+    why_not: ClassVar[str] = (
+        "its shards are parts of a graph; rec-eraser cuts recommenders' data, and retrain is as exact for all"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -42,7 +42,9 @@ class RandomLabels(Method):
     schedule: Schedule = "cosine"
 
     takes: ClassVar[tuple[type[Task[Any]], ...]] = (ClassificationTask,)
-    why_not: ClassVar[str] = "it needs wrong classes to teach; gaussian-amnesiac does the same for real numbers"
+    why_not: ClassVar[str] = (
+        "it needs wrong classes to teach; gaussian-amnesiac does the same for real numbers, amun for choices"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -50,7 +50,9 @@ class SalUn(Method):
     schedule: Schedule = "cosine"
 
     takes: ClassVar[tuple[type[Task[Any]], ...]] = (ClassificationTask, RegressionTask)
-    why_not: ClassVar[str] = "it needs wrong answers to teach, and an edge has none but that it is no edge; take neggrad-plus"
+    why_not: ClassVar[str] = (
+        "it needs wrong answers to teach, and an edge or a choice has none but that it is none; take neggrad-plus, or amun"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -29,7 +29,9 @@ class Unlink(Method):
 
     takes: ClassVar[tuple[type[Task[Any]], ...]] = (GraphTask,)
     needs_retain: ClassVar[bool] = False
-    why_not: ClassVar[str] = "without a graph there is nothing to take out of it, and the model would answer as before"
+    why_not: ClassVar[str] = (
+        "without a graph there is nothing to take out of it; edge-drop takes pairs out of what a recommender reads"
+    )
 
     def unlearn(self, student: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:
         return student
