@@ -25,9 +25,10 @@ lint: $(VENV)/dev.done           ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/dev.done          ## measure the engine against a bare PyTorch loop, and graphs against edge lists
+bench: $(VENV)/dev.done          ## measure the engine, graphs and full ranking against plain ways
 	$(BIN)/python benchmarks/engine_overhead.py
 	$(BIN)/python benchmarks/graph_training.py
+	$(BIN)/python benchmarks/full_ranking.py
 
 docs: $(VENV)/dev.done           ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
@@ -45,7 +46,7 @@ $(VENV)/core.done: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/dev.done: $(VENV)/core.done
-	$(PIP) --editable '.[dev,graph]'
+	$(PIP) --editable '.[dev,graph,recommend]'
 	@touch $@
 
 $(VENV)/all.done: $(VENV)/core.done
