@@ -4,6 +4,7 @@ It stands on Hugging Face Accelerate: started by ``accelerate launch`` or ``torc
 each of which works on its share of every batch, so that the global batch stays what it was.
 """
 
+import atexit
 import copy
 import hashlib
 import json
@@ -90,6 +91,8 @@ class Engine:
         self.resumed_seconds = 0.0  # time that finished or killed fits took in earlier processes
         self._scope: tuple[str, ...] = ()
         self._accelerator = self._new_accelerator()
+        if self._accelerator.num_processes > 1:
+            atexit.register(self._accelerator.end_training)  # threads of the process group left running end in an abort
         self.device = self._accelerator.device
 
     # ---- random numbers -------------------------------------------------------------------------------------------
