@@ -117,7 +117,8 @@ def test_a_request_that_makes_no_sense_has_its_line(spelled, message):
 
 def test_fields_that_make_no_request_are_named_beside_those_on_graphs():
     message = fault(of("{edge: 0.05}"), 3, "request")
-    assert f"; on graphs {FORMS}; these fields make none: edge" in message
+    assert f"; on graphs {FORMS}; on recommenders {{users: 0.05}}, " in message
+    assert message.endswith("; these fields make none: edge")
 
 
 @pytest.mark.parametrize("form", re.findall(r"\{.*?\}", FORMS))
@@ -248,9 +249,10 @@ def test_nodes_without_features_get_one_of_their_own_but_not_for_r_gcn(files):
         (
             of("{edges: 0.1}", more="task: {loss: l2}"),
             BadSetting,
-            "task: loss is for targets that are real numbers; on a graph",
+            "line 5, task.loss: loss is for rows, and 10 % of the edges (drawn with seed 0) is a request on graphs, for which "
+            "task takes predict; on rows a request is one of {class: 3}",
         ),
-        (of("{edges: 0.1}", more="task: {predict: links, delta: 2}"), BadSetting, "task: delta is for targets that are real"),
+        (of("{edges: 0.1}", more="task: {predict: links, delta: 2}"), BadSetting, "line 5, task.delta: delta is for rows, and"),
         (of("{edges: 999}"), BadRequest, "999 edges to forget were asked for, but only 72 of 72 training edges are there"),
         (of("{edges: 72}"), BadRequest, "the request cannot be served: no edge would be left"),
         (of("{label: law}"), BadRequest, "class 'law' is not known"),
@@ -276,11 +278,29 @@ def test_nodes_without_features_get_one_of_their_own_but_not_for_r_gcn(files):
         (
             MINIMAL.replace("{name: digits}", "{name: digits, fanout: [5]}"),
             BadSetting,
-            "data: fanout is for graphs, and class 3",
+            "line 1, data.fanout: fanout is for graphs, and class 3 is a request on rows, for which data takes name, train, ",
         ),
-        (MINIMAL.replace("{name: digits}", "{name: digits, triples: true}"), BadSetting, "data: triples is for graphs, and"),
-        (MINIMAL.replace("{name: digits}", "{name: digits, features: p.csv}"), BadSetting, "data: features is for graphs"),
-        (MINIMAL + "task: {predict: links}", BadSetting, "task: "),
+        (
+            MINIMAL.replace("{name: digits}", "{name: digits, triples: true}"),
+            BadSetting,
+            "data.triples: triples is for graphs, and",
+        ),
+        (
+            MINIMAL.replace("{name: digits}", "{name: digits, features: p.csv}"),
+            BadSetting,
+            "data.features: features is for graphs and recom",
+        ),
+        (MINIMAL + "task: {predict: links}", BadSetting, "line 5, task.predict: predict is for graphs, and class 3"),
+        (
+            of("{edges: 0.1}", data="{name: friends.csv, features: {image: a.npy}}"),
+            BadSetting,
+            "data.features: on graphs it is one",
+        ),
+        (
+            of("{edges: 0.1}", data="{name: karate, minimum_count: 5}"),
+            BadSetting,
+            "minimum_count is for recommenders, and 10 %",
+        ),
     ],
 )
 def test_what_does_not_fit_the_graph_is_refused_before_anything_is_trained(files, monkeypatch, job, kind, message):

@@ -212,7 +212,7 @@ def test_listed_nodes_have_no_seed():
 
 @pytest.mark.parametrize("field", ["train: 10", "size: 8", "target: x", "holdout_share: 0.5"])
 def test_settings_of_other_data_are_refused_on_graphs(field):
-    with pytest.raises(BadSetting, match=f"data: {field.partition(':')[0]} is not for graphs"):
+    with pytest.raises(BadSetting, match=f"line 1, data.{(name := field.partition(':')[0])}: {name} is for rows, and"):
         prepared("{edges: 0.1}", data=f"{{name: karate, {field}}}")
 
 

@@ -30,6 +30,8 @@ def test_what_is_not_said_has_its_default():
         "features": None,
         "triples": False,
         "fanout": None,
+        "minimum_rating": None,
+        "minimum_count": 1,
     }
     assert job.task is None
     assert job.model.model_dump() == {"name": "mlp", "arguments": {}, "weights": None}
@@ -169,7 +171,8 @@ def test_an_unknown_field_of_a_part_is_named(field):
             MINIMAL.replace("{name: digits}", "{name: digits, nome: x}"),
             1,
             "data.nome",
-            "columns, fanout, features, grayscale, holdout, holdout_share, name, size, target, train, triples",
+            "columns, fanout, features, grayscale, holdout, holdout_share, minimum_count, minimum_rating, name, size, target, "
+            "train, triples",
         ),
         (MINIMAL.replace("mlp}", "mlp, nome: x}"), 2, "model.nome", "arguments, name, weights"),
         (MINIMAL + "engine: {nome: x}", 5, "engine.nome", "checkpoint_seconds, checkpoint_steps, device, precision"),

@@ -193,21 +193,21 @@ def test_what_is_for_tables_is_refused_elsewhere(name, request_, field, value):
 
 
 def test_a_class_of_real_numbers_cannot_be_forgotten():
-    with pytest.raises(BadRequest, match=r"^a class cannot be forgotten here: the targets are float32"):
+    with pytest.raises(BadRequest, match=r"^job, line 3, request: a class cannot be forgotten here: the targets are float32"):
         prepare(parse_job(DIABETES.replace("where: progression <= 75", "class: 3")))
 
 
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        ("where: progres <= 75", r"^there is no column 'progres'"),
-        ("where: progression <= 0", r"^forget set is empty: no row has progression <= 0 \(progression runs from"),
-        ("where: progression <= 1000", r"^retain set is empty"),
-        ("where: sex = 7", r"^forget set is empty: no row of column 'sex' holds '7'"),
+        ("where: progres <= 75", r"there is no column 'progres'"),
+        ("where: progression <= 0", r"forget set is empty: no row has progression <= 0 \(progression runs from"),
+        ("where: progression <= 1000", r"retain set is empty"),
+        ("where: sex = 7", r"forget set is empty: no row of column 'sex' holds '7'"),
     ],
 )
 def test_a_request_that_fits_no_row_is_refused_before_training(request_, message):
-    with pytest.raises(BadRequest, match=message):
+    with pytest.raises(BadRequest, match=r"^job, line 3, request: " + message):
         prepare(parse_job(DIABETES.replace("where: progression <= 75", request_)))
 
 

@@ -5,7 +5,9 @@ import re
 import pytest
 
 from expunge.requests import ForgetClass, ForgetFraction, ForgetKind, ForgetRange, ForgetRows, ForgetWhere
+from expunge.studies.graph_job import FORMS as ON_GRAPHS
 from expunge.studies.job import BadJob, parse_job, request_from
+from expunge.studies.recommendation_job import FORMS as ON_RECOMMENDERS
 from studies.jobs import MINIMAL, fault
 
 
@@ -69,6 +71,7 @@ def test_fields_that_make_no_request_are_named_beside_all_forms(spelled, named):
     message = fault(MINIMAL.replace("{class: 3}", spelled), 3, "request")
     assert message.startswith("a request is one of {class: 3}, {rows: [1, 5]}, {rows_in: rows.txt}, ")
     assert "{column: user_id, values: [a]}, {where: 'price <= 1e5'}, {fraction: 0.05}" in message
+    assert f"; on graphs {ON_GRAPHS}; on recommenders {ON_RECOMMENDERS}; " in message
     assert message.endswith(f"; these fields make none: {named}")
 
 

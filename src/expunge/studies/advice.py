@@ -5,13 +5,16 @@ of the regression study's quick budget, for a band of the target and for single 
 time; in classification it came nearest on CIFAR-10. Single records have been learned by heart: they need fewer of the trained
 weights in the blend than a kind of thing, of which the rest knows nothing. It falls short where a large part of what a network
 has memorised must go (the study's sentences): look at the attack before you trust it.
+
+For recommenders it is resetting rows, which costs nothing: users and items that go lose the weights that are theirs alone.
+Where single pairs or features go, hardly any weights are theirs alone, and nearly all stay as they are.
 """
 
 from typing import Literal
 
-from expunge.methods import D2DGN, Method, Retrain, ShrinkPerturb
+from expunge.methods import D2DGN, Method, ResetRows, Retrain, ShrinkPerturb
 
-Predicts = Literal["links", "nodes"]
+Predicts = Literal["links", "nodes", "rankings"]
 
 KEEP_FOR_RECORDS = 0.5
 
@@ -23,11 +26,16 @@ def recommended(recipe: Retrain, kind: bool, predicts: Predicts | None = None) -
         recipe: what the model was trained with.
         kind: whether a kind of thing goes (a class, a band), of which unseen examples can be told apart; false for single
             records.
-        predicts: what a network on a graph is for: "links" or "nodes"; None for any other.
+        predicts: what a network is for: on a graph "links" or "nodes", a recommender "rankings"; None for any other.
 
     >>> recommended(Retrain(epochs=40), kind=False).keep
     0.5
     """
-    if predicts is not None:
-        return D2DGN() if predicts == "links" else D2DGN.for_nodes(recipe)
+    match predicts:
+        case "links":
+            return D2DGN()
+        case "nodes":
+            return D2DGN.for_nodes(recipe)
+        case "rankings":
+            return ResetRows()
     return ShrinkPerturb.from_recipe(recipe) if kind else ShrinkPerturb.from_recipe(recipe, keep=KEEP_FOR_RECORDS)

@@ -18,7 +18,7 @@ from expunge.storage import weights_hash
 from expunge.studies.advice import Predicts, recommended
 from expunge.studies.comparison import Comparison, compare, default_audits, examine, to_case
 from expunge.studies.run_folder import evidence_of, write_results
-from expunge.tasks import LinkPredictionTask, NodeClassificationTask, Task
+from expunge.tasks import LinkPredictionTask, NodeClassificationTask, RecommendationTask, Task
 
 
 class Result:
@@ -109,6 +109,13 @@ def forget(
     return Result(model, task, split, chosen, engine or Engine(), retrain, audits)
 
 
+_PREDICTS: dict[type[Task[Any]], Predicts] = {
+    LinkPredictionTask: "links",
+    NodeClassificationTask: "nodes",
+    RecommendationTask: "rankings",
+}
+
+
 def _method(method: str | Method, task: Task[Any], split: Split, retrain: Retrain | None) -> Method:
     if not isinstance(method, str):
         return method
@@ -117,8 +124,7 @@ def _method(method: str | Method, task: Task[Any], split: Split, retrain: Retrai
         return named()
     if retrain is None:
         raise BadSetting('method "auto" follows from the recipe of the model: give it as retrain=Retrain(epochs=...)')
-    predicts: Predicts | None = {LinkPredictionTask: "links", NodeClassificationTask: "nodes"}.get(type(task))  # type: ignore[assignment]
-    return recommended(retrain, kind=split.holdout_forget is not None, predicts=predicts)
+    return recommended(retrain, kind=split.holdout_forget is not None, predicts=_PREDICTS.get(type(task)))
 
 
 def audit(

@@ -3,13 +3,14 @@
 data: {name: mnist, train: 6000}
 model: {name: small-cnn}                       # or {name: "my_package.my_module:make_model", weights: model.safetensors}
 training: {epochs: 15, optimizer: {learning_rate: 0.002}}
-request: {class: 3}                            # or rows, rows_in, column with values or values_in, where, fraction
+request: {class: 3}                            # or rows, rows_in, column with values or values_in, where, fraction; of graphs
+                                               # and recommenders those of `graph_job` and `recommendation_job`
 methods: [scrub, {method: ssd, alpha: 3}]
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
@@ -23,12 +24,18 @@ from expunge.methods import METHODS, Method, Retrain
 from expunge.registry import find
 from expunge.requests import ForgetClass, ForgetFraction, ForgetRows, ForgetWhere, Request, parse_comparison
 from expunge.requests.graph_request import GraphRequest
+from expunge.requests.interaction_request import InteractionRequest
 from expunge.studies.advice import recommended
-from expunge.studies.graph_job import FORMS, graph_request_from, predicted
+from expunge.studies.graph_job import FORMS as ON_GRAPHS
+from expunge.studies.graph_job import graph_request_from, predicted
 from expunge.studies.locate import line_of
+from expunge.studies.recommendation_job import FORMS as ON_RECOMMENDERS
+from expunge.studies.recommendation_job import interaction_request_from
 from expunge.tasks.regression import rising
 
 Location = tuple[str | int, ...]
+AnyRequest = Request | GraphRequest | InteractionRequest
+EXAMPLES, PAIRS = 64, 2048  # in a batch; of a recommender, where each step reads the whole network
 
 
 class BadJob(BadSetting):
@@ -40,7 +47,7 @@ class _Settings(BaseModel):
 
 
 class DataSettings(_Settings):
-    """Which data: a known name, a folder, or an import string; and how much of it. The last three are for graphs."""
+    """Which data: a known name, a file or folder, or an import string; and how much of it. Each kind takes its own."""
 
     name: str
     train: int | None = Field(None, ge=1)
@@ -50,9 +57,19 @@ class DataSettings(_Settings):
     columns: Path | None = None
     target: str | None = None
     holdout_share: float | None = Field(None, gt=0, lt=1)
-    features: Path | None = None
+    features: Path | dict[str, Path] | None = None
     triples: bool = False
     fanout: tuple[int, ...] | None = None
+    minimum_rating: float | None = None
+    minimum_count: int = Field(1, ge=1)
+
+    @field_validator("features", mode="before")
+    @classmethod
+    def _files(cls, given: Any) -> Any:
+        named = [*given, *given.values()] if isinstance(given, dict) else [given]
+        if given is not None and not all(isinstance(name, str | Path) for name in named):
+            raise ValueError(f"a file or a folder, or a file for each modality, {{image: image.npy}}, not {given!r}")
+        return given
 
 
 class ModelSettings(_Settings):
@@ -96,7 +113,7 @@ class _Fields(_Settings):
     data: DataSettings
     model: ModelSettings
     task: TaskSettings | None = None
-    batch_size: int = Field(64, ge=1)
+    batch_size: int | None = Field(None, ge=1)
     validation: float = Field(0.2, ge=0, lt=1)
     training: dict[str, Any] = {}
     request: dict[str, Any]
@@ -119,6 +136,7 @@ class Job:
         deliver: the row whose model is written as model.safetensors.
         retrained: retrained models to hold against; 0 proves nothing.
         text: the file as it was written.
+        source: what errors call it.
     """
 
     title: str
@@ -129,12 +147,21 @@ class Job:
     batch_size: int
     validation: float
     training: Retrain
-    request: Request | GraphRequest
+    request: AnyRequest
     methods: Mapping[str, Method]
     deliver: str
     retrained: int
     engine: EngineSettings
     text: str
+    source: str = field(default="job", compare=False)
+
+    def place(self, *location: str | int) -> str:
+        """Where a field stands, for errors: file, line and the field."""
+        return _place(self.source, self.text, location)
+
+
+def _place(source: str, text: str, location: Location) -> str:
+    return f"{source}, line {line_of(text, location)}, {'.'.join(str(part) for part in location)}"
 
 
 def read_job(path: str | Path) -> Job:
@@ -161,10 +188,9 @@ def parse_job(text: str, source: str = "job") -> Job:
     if not isinstance(content, dict):
         raise BadJob(f"{source}: a job is a mapping with data, model, request and methods; see `expunge run --help`")
     try:
-        return _checked(content, text)
+        return _checked(content, text, source)
     except _At as error:
-        field = ".".join(str(part) for part in error.location)
-        raise BadJob(f"{source}, line {line_of(text, error.location)}, {field}: {error.message}") from error
+        raise BadJob(f"{_place(source, text, error.location)}: {error.message}") from error
 
 
 class _At(Exception):
@@ -175,9 +201,10 @@ class _At(Exception):
         self.location, self.message = location, message
 
 
-def _checked(content: dict[str, Any], text: str) -> Job:
+def _checked(content: dict[str, Any], text: str, source: str) -> Job:
     fields = _read(_Fields, content, ())
     training, request = _read(Retrain, fields.training, ("training",)), _request(fields.request)
+    _check_fit(fields, request)
     methods = {}
     for index, entry in enumerate(fields.methods):
         auto = _auto(training, request, fields.task)
@@ -194,7 +221,7 @@ def _checked(content: dict[str, Any], text: str) -> Job:
         data=fields.data,
         model=fields.model,
         task=fields.task,
-        batch_size=fields.batch_size,
+        batch_size=fields.batch_size or (PAIRS if isinstance(request, InteractionRequest) else EXAMPLES),
         validation=fields.validation,
         training=training,
         request=request,
@@ -203,10 +230,56 @@ def _checked(content: dict[str, Any], text: str) -> Job:
         retrained=fields.retrained,
         engine=fields.engine,
         text=text,
+        source=source,
     )
 
 
-def _auto(training: Retrain, request: Request | GraphRequest, task: TaskSettings | None) -> Method:
+@dataclass(frozen=True)
+class _Kind:
+    """What requests may be about: how they are spelled out, and which settings of `data` and `task` are for it."""
+
+    name: str
+    request: type
+    forms: str
+    settings: Mapping[str, tuple[str, ...]]
+
+
+_REQUESTS = (
+    "{class: 3}, {rows: [1, 5]}, {rows_in: rows.txt}, {column: user_id, values: [a]}, {where: 'price <= 1e5'}, {fraction: 0.05}"
+)
+_OF_ROWS = ("name", "train", "holdout", "size", "grayscale", "columns", "target", "holdout_share")
+_OF_NUMBERS = ("loss", "delta", "quantiles", "distance")
+_OF_GRAPHS = ("name", "features", "triples", "fanout")
+_OF_RECOMMENDERS = ("name", "features", "minimum_rating", "minimum_count")
+_KINDS = (
+    _Kind("rows", Request, _REQUESTS, {"data": _OF_ROWS, "task": _OF_NUMBERS}),
+    _Kind("graphs", GraphRequest, ON_GRAPHS, {"data": _OF_GRAPHS, "task": ("predict",)}),
+    _Kind("recommenders", InteractionRequest, ON_RECOMMENDERS, {"data": _OF_RECOMMENDERS, "task": ()}),
+)
+
+
+def _check_fit(fields: _Fields, request: AnyRequest) -> None:
+    """Refuse settings that are for other data than the request is about."""
+    kind = next(each for each in _KINDS if isinstance(request, each.request))
+    for part, given in (("data", fields.data), ("task", fields.task)):
+        takes = kind.settings[part]
+        for name in sorted(given.model_fields_set if given else ()):
+            if name in takes or getattr(given, name) is None or getattr(given, name) is False:  # switched off
+                continue
+            others = [each for each in _KINDS if name in each.settings[part]]
+            forms = "; ".join(f"on {each.name} a request is one of {each.forms}" for each in others)
+            raise _At(
+                (part, name),
+                f"{name} is for {' and '.join(each.name for each in others)}, and {request.describe()} is a request on "
+                f"{kind.name}, for which {part} takes {', '.join(takes) or 'no settings'}; {forms}",
+            )
+    if isinstance(request, GraphRequest) and isinstance(fields.data.features, dict):
+        raise _At(("data", "features"), "on graphs it is one file, the table of the nodes; only recommenders take several")
+
+
+def _auto(training: Retrain, request: AnyRequest, task: TaskSettings | None) -> Method:
+    if isinstance(request, InteractionRequest):
+        return recommended(training, kind=False, predicts="rankings")
     if isinstance(request, GraphRequest):
         return recommended(training, kind=False, predicts=predicted(request, task.predict if task else None))
     return recommended(training, request.describes_unseen)
@@ -269,14 +342,9 @@ def _like_training(kind: Any, training: Retrain, location: Location) -> dict[str
     return {field.name: getattr(made, field.name) for field in dataclass_fields(made)}
 
 
-_REQUESTS = (
-    "{class: 3}, {rows: [1, 5]}, {rows_in: rows.txt}, {column: user_id, values: [a]}, {where: 'price <= 1e5'}, {fraction: 0.05}"
-)
-
-
-def _request(fields: dict[str, Any]) -> Request | GraphRequest:
+def _request(fields: dict[str, Any]) -> AnyRequest:
     try:
-        return graph_request_from(fields) or request_from(fields)
+        return graph_request_from(fields) or interaction_request_from(fields) or request_from(fields)
     except ExpungeError as error:
         raise _At(("request",), str(error)) from error
 
@@ -312,7 +380,8 @@ def request_from(fields: Mapping[str, Any]) -> Request:
             raise BadSetting(f"the seed of a request is a whole number, not {seed!r}")
         return ForgetFraction(float(fraction), seed)
     raise BadSetting(
-        f"a request is one of {_REQUESTS}; on graphs {FORMS}; these fields make none: {', '.join(sorted(keys)) or 'none'}"
+        f"a request is one of {_REQUESTS}; on graphs {ON_GRAPHS}; on recommenders {ON_RECOMMENDERS}; "
+        f"these fields make none: {', '.join(sorted(keys)) or 'none'}"
     )
 
 

@@ -4,22 +4,31 @@ data: {name: tastes}                       # or a folder of MovieLens or MMRec, 
 model: {name: mgcn, arguments: {dim: 32}}
 request: {users: 0.05}                     # or users_in, items, items_in, pairs, pairs_in, features with of or of_in
 methods: [finetune]
+
+A run of it leaves what users are shown too: the lists by the model that is delivered, checked for users and items that had to
+go.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from expunge.data.columns import read_columns, read_text, read_values
 from expunge.data.interaction_choices import ITEM, USER, column_if_there, column_of
 from expunge.data.interaction_source import InteractionSource
-from expunge.errors import BadSetting
+from expunge.errors import BadSetting, MissingExtra
 from expunge.interactions import PairBatches
 from expunge.models.recommenders import build_recommender
 from expunge.requests.interaction_request import InteractionContext, InteractionRequest
 from expunge.requests.interactions import ForgetFeatures, ForgetItems, ForgetPairs, ForgetUsers
+from expunge.requests.request import counted
 from expunge.split import Split
-from expunge.tasks import RecommendationTask
+from expunge.studies.serving import check_index, export_index
+from expunge.tasks import RecommendationTask, Task
+
+INDEX = "index.parquet"  # in the folder of a run: the lists that users are shown
 
 FORMS = (
     "{users: 0.05}, {users: [ada, bo]}, {users_in: leavers.txt}, {items: 0.05}, {items: [film]}, {items_in: films.txt}, "
@@ -150,3 +159,30 @@ def interaction_parts(
     parts = source.split(seed, batch_size)
     context = InteractionContext(parts.train, source.users, source.items, parts.validation, parts.test)
     return parts.training(), parts.without(request.removal(context)), len(parts.train)
+
+
+def write_index(folder: Path, source: Any, task: Task[Any], model: nn.Module, split: Split) -> str:
+    """Write the lists of all users who are served, read them back, and say what is in the file, or why there is none.
+
+    Returns:
+        sentences for a report; empty where the task is no recommendation.
+
+    Raises:
+        BadFile: if something in it had to go.
+    """
+    if not (isinstance(task, RecommendationTask) and isinstance(source, InteractionSource)):
+        return ""
+    path = folder / INDEX
+    left = split.retain.interactions  # type: ignore[attr-defined]
+    users, items = source.users or None, source.items or None
+    try:
+        export_index(path, task, model, left, users=users, items=items)
+    except MissingExtra as error:
+        path.unlink(missing_ok=True)  # one that stands here is not this model's
+        return f"{path.name} was not written: {error}"
+    counts = check_index(path, left, users, items)
+    without = f" {counted(counts['unserved'], 'user')} chose all that is offered, and got none." if counts["unserved"] else ""
+    return (
+        f"{path.name}: lists for {counted(counts['lists'], 'user')}, {counts['entries']:,} entries, by the model that is "
+        f"delivered. Read back, it holds no user and no item that had to go.{without}"
+    )

@@ -9,21 +9,31 @@ import yaml
 from torch import nn
 
 from expunge import models
-from expunge.data import Source, classes_of, load, split_by
+from expunge.data import InteractionSource, Source, classes_of, load, load_interactions, split_by
 from expunge.data.graph_source import GraphSource
 from expunge.data.records import length
 from expunge.engine import Engine
-from expunge.errors import BadFile, BadSetting
+from expunge.errors import BadFile, BadRequest, BadSetting
 from expunge.report.evidence import Evidence
 from expunge.requests.graph_request import GraphRequest
+from expunge.requests.interaction_request import InteractionRequest
+from expunge.requests.request import Request
 from expunge.split import Batches, Split
 from expunge.storage import load_weights, write_text, write_weights
 from expunge.studies.comparison import Comparison, compare, to_case, trained
-from expunge.studies.graph_job import FORMS, graph_parts, graph_task, read_graph, store_request
+from expunge.studies.graph_job import graph_parts, graph_task, read_graph, store_request
 from expunge.studies.job import Job, TaskSettings
 from expunge.studies.machine import fitting_threads
+from expunge.studies.recommendation_job import INDEX, interaction_parts, interaction_task, write_index
 from expunge.studies.run_folder import evidence_of, write_results
-from expunge.tasks import ClassificationTask, LinkPredictionTask, NodeClassificationTask, RegressionTask, Task
+from expunge.tasks import (
+    ClassificationTask,
+    LinkPredictionTask,
+    NodeClassificationTask,
+    RecommendationTask,
+    RegressionTask,
+    Task,
+)
 from expunge.tasks.regression import band_edges
 
 
@@ -31,7 +41,7 @@ from expunge.tasks.regression import band_edges
 class Setup:
     """What a job works on, read and checked."""
 
-    source: Source | GraphSource
+    source: Source | GraphSource | InteractionSource
     task: Task[Any]
     split: Split
     everything: Any  # the stream that the original is trained on
@@ -41,14 +51,18 @@ class Setup:
 
 def prepare(job: Job) -> Setup:
     """Read data, model and weights, and resolve the request; every fault in them is raised here, before any training."""
-    if isinstance(job.request, GraphRequest):
-        return _prepare_graph(job, job.request)
+    try:
+        if isinstance(job.request, GraphRequest):
+            return _prepare_graph(job, job.request)
+        if isinstance(job.request, InteractionRequest):
+            return _prepare_interactions(job, job.request)
+        return _prepare_rows(job, job.request)
+    except BadRequest as error:
+        raise BadRequest(f"{job.place('request')}: {error}") from error
+
+
+def _prepare_rows(job: Job, request: Request) -> Setup:
     data = job.data
-    for name, given in (("features", data.features), ("triples", data.triples), ("fanout", data.fanout)):
-        if given:
-            raise BadSetting(
-                f"data: {name} is for graphs, and {job.request.describe()} is no request on a graph; those are {FORMS}"
-            )
     source = load(
         data.name,
         size=data.size,
@@ -61,21 +75,28 @@ def prepare(job: Job) -> Setup:
     )
     task = regression_task(source, job) if source.target is not None else classification_task(source, job)
     classes = tuple(source.classes or classes_of(source.train))
-    split = split_by(job.request, source.train, source.holdout, job.batch_size, classes=classes, validation=job.validation)
+    split = split_by(request, source.train, source.holdout, job.batch_size, classes=classes, validation=job.validation)
     everything = Batches(source.train, job.batch_size)
     return Setup(source, task, split, everything, length(source.train), _original(job, task))
 
 
 def _prepare_graph(job: Job, request: GraphRequest) -> Setup:
-    data, settings, model = job.data, job.task or TaskSettings.model_validate({}), job.model
-    if other := sorted(settings.model_fields_set - {"predict"}):
-        raise BadSetting(f"task: {other[0]} is for targets that are real numbers; on a graph, say predict: links or nodes")
-    if other := sorted(data.model_fields_set - {"name", "features", "triples", "fanout"}):
-        raise BadSetting(f"data: {other[0]} is not for graphs; a graph takes name, features, triples and fanout")
+    data, model = job.data, job.model
+    assert not isinstance(data.features, dict)  # the job was checked
     source = read_graph(data.name, data.features, data.triples)
-    task = graph_task(source, settings.predict, request, model.name, model.arguments)
+    task = graph_task(source, job.task.predict if job.task else None, request, model.name, model.arguments)
     size = job.batch_size if data.fanout else None  # without sampling a step needs the whole graph, whatever is asked of it
     everything, split, total = graph_parts(source, task, request, model.name, job.seed, size, data.fanout)
+    return Setup(source, task, split, everything, total, _original(job, task))
+
+
+def _prepare_interactions(job: Job, request: InteractionRequest) -> Setup:
+    data, model = job.data, job.model
+    source = load_interactions(
+        data.name, features=data.features, minimum_rating=data.minimum_rating, minimum_count=data.minimum_count
+    )
+    task = interaction_task(source, model.name, model.arguments)
+    everything, split, total = interaction_parts(source, request, job.seed, job.batch_size)
     return Setup(source, task, split, everything, total, _original(job, task))
 
 
@@ -159,29 +180,34 @@ def _serve(job: Job, setup: Setup, folder: Path, overwrite: bool, command: str) 
         golds=job.retrained,
         original_seconds=seconds,
     )
-    evidence = _evidence(job, setup, comparison, engine, command)
+    delivered = comparison.subjects[job.deliver].model
     if engine.is_main:
         for name, subject in comparison.subjects.items():
             write_weights(folder / "models" / f"{name}.safetensors", subject.model.state_dict())
-    write_results(folder, evidence, comparison.subjects[job.deliver].model, engine)
+    lists = write_index(folder, setup.source, setup.task, delivered, setup.split) if engine.is_main else ""
+    evidence = _evidence(job, setup, comparison, engine, command, lists)
+    write_results(folder, evidence, delivered, engine)
     if engine.is_main:
         shutil.rmtree(folder / "work", ignore_errors=True)
     return evidence
 
 
-def _evidence(job: Job, setup: Setup, comparison: Comparison, engine: Engine, command: str) -> Evidence:
+def _evidence(job: Job, setup: Setup, comparison: Comparison, engine: Engine, command: str, note: str) -> Evidence:
     request = job.request.describe(setup.total)
     case = to_case([comparison], request, forgotten_words(job, setup))
-    notes = (setup.source.note,) if setup.source.note else ()
+    notes = [each for each in (setup.source.note, note) if each]
     title = job.title or f"Forgetting {request} of {setup.source.name}"
     return evidence_of([case], title, yaml.safe_load(job.text), engine, notes, command)
+
+
+_UNITS = {LinkPredictionTask: "edges", NodeClassificationTask: "nodes", RecommendationTask: "pairs"}
 
 
 def forgotten_words(job: Job, setup: Setup) -> str:
     """What had to go, for people."""
     total, gone = setup.total, setup.split.forget.examples  # type: ignore[attr-defined]
     what = job.request.describe(total)
-    unit = {LinkPredictionTask: "edges", NodeClassificationTask: "nodes"}.get(type(setup.task), "examples")
+    unit = _UNITS.get(type(setup.task), "examples")
     return f"{what} of {setup.source.name}: {gone:,} of {total:,} training {unit}"
 
 
@@ -207,5 +233,5 @@ def _clear(folder: Path, job: Job) -> None:
         return
     for name in ("work", "models"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("audit.json", "model.safetensors", "history.jsonl", "report.html", "job.yaml", "request.json"):
+    for name in ("audit.json", "model.safetensors", "history.jsonl", "report.html", "job.yaml", "request.json", INDEX):
         (folder / name).unlink(missing_ok=True)
