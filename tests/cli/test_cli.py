@@ -325,6 +325,7 @@ def test_an_unknown_setting_of_the_task_ends_with_code_2(homes):
         (("regression", "--data", "homes.csv", "--forget", "price < 50"), "homes.csv: state the target"),
         (("regression", "--forget", "price < 50"), "--target and --forget are for a table that --data names"),
         (("regression", "--data", "digits", "--forget", "x < 1"), "digits has classes, not real-numbered targets"),
+        (("recommendation", "--forget", "films"), "--forget is users, items, pairs or features, not 'films'"),
     ],
 )
 def test_a_study_with_options_that_do_not_fit_ends_with_code_2_and_writes_nothing(homes, options, message):
@@ -381,7 +382,7 @@ def test_study_writes_its_json(job):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("nothing",), "unknown study 'nothing'; there are classification, graph, regression"),
+        (("nothing",), "unknown study 'nothing'; there are classification, graph, recommendation, regression"),
         (("classification", "--seeds", 0), "at least 1 seed"),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 import tiny_interactions
 from expunge import Engine, forget
 from expunge.errors import BadSetting
-from expunge.methods import ResetRows, Retrain, ShrinkPerturb
+from expunge.methods import LevelScores, Retrain, ShrinkPerturb
 from expunge.requests import ForgetClass, ForgetRows
 from expunge.studies.advice import KEEP_FOR_RECORDS, recommended
 from expunge.studies.job import parse_job
@@ -54,11 +54,11 @@ def test_a_job_names_it_auto_and_its_row_by_the_method(words, request_, kind):
 @pytest.mark.parametrize("words", ["{users: 0.05}", "{items: [film]}", "{pairs: 10}", "{features: image, of: 0.1}"])
 def test_of_recommenders_rows_are_reset(words):
     job = parse_job(JOB.replace("REQUEST", words))
-    assert list(job.methods) == ["reset-rows", "finetune"] and job.methods["reset-rows"] == ResetRows()
-    assert recommended(Retrain(), kind=True, predicts="rankings") == recommended(Retrain(), False, "rankings") == ResetRows()
+    assert list(job.methods) == ["level-scores", "finetune"] and job.methods["level-scores"] == LevelScores()
+    assert recommended(Retrain(), kind=True, predicts="rankings") == recommended(Retrain(), False, "rankings") == LevelScores()
 
 
 def test_auto_in_code_resets_rows_of_a_recommender():
     task, model = tiny_interactions.task("bpr-mf"), tiny_interactions.trained("bpr-mf")
     split = tiny_interactions.parts().without(tiny_interactions.removal("users"))
-    assert forget(model, task, split, "auto", retrain=RECIPE, engine=Engine(progress=False)).method == ResetRows()
+    assert forget(model, task, split, "auto", retrain=RECIPE, engine=Engine(progress=False)).method == LevelScores()

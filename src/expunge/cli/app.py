@@ -69,7 +69,7 @@ def forget(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Forget a class, rows, or people, without writing a job file."""
+    """Forget a class, rows, people, or parts of a graph, without writing a job file; for recommenders write one."""
     from expunge.studies.job import parse_job
 
     request: dict[str, Any] = {
@@ -163,17 +163,23 @@ def tasks(as_json: AsJson = False) -> None:
 
 @app.command(epilog="Example: expunge study classification --budget quick --seeds 2 --json study.json --out runs/study")
 def study(
-    name: Annotated[str, typer.Argument(help="Which study: classification, regression or graph.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(help="Which study: classification, regression, graph or recommendation.", show_default=False)
+    ],
     seeds: Annotated[int, typer.Option(help="Seeds to average over.")] = 1,
     budget: Annotated[
         Literal["quick", "full"], typer.Option(help="quick: minutes on two cores; full: all the data.")
     ] = "quick",
     data: Annotated[str | None, typer.Option(help="A name or a path; the study's own data when not given.")] = None,
     target: Annotated[str | None, typer.Option(help="regression, a table: the column to predict.")] = None,
-    forget: Annotated[str | None, typer.Option(help="regression: what must go, 'COLUMN <= VALUE'.")] = None,
-    fraction: Annotated[float | None, typer.Option(help="graph: share of the training edges to forget.")] = None,
+    forget: Annotated[
+        str | None,
+        typer.Option(help="regression: what must go, 'COLUMN <= VALUE'; recommendation: users, items, pairs or features."),
+    ] = None,
+    fraction: Annotated[float | None, typer.Option(help="graph, recommendation: share to forget.")] = None,
+    modality: Annotated[str | None, typer.Option(help="recommendation: whose features to forget, such as image.")] = None,
     where: Annotated[str | None, typer.Option(help="graph: edges in or out of reach of test edges, or any.")] = None,
-    network: Annotated[str | None, typer.Option(help="graph: gcn, gat, gin, sage, or an import string.")] = None,
+    network: Annotated[str | None, typer.Option(help="graph, recommendation: its name, or an import string.")] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report, and for resuming.")] = None,
     device: Annotated[Literal["cpu", "cuda", "auto"], typer.Option(help="Where to train.")] = "cpu",
@@ -184,7 +190,7 @@ def study(
     from expunge.studies import STUDIES
     from expunge.studies.study import write_study
 
-    options = _given(target=target, forget=forget, fraction=fraction, where=where, network=network)
+    options = _given(target=target, forget=forget, fraction=fraction, modality=modality, where=where, network=network)
     chosen = _study(find(STUDIES, name, "study"), options)
     errors = Console(stderr=True)
     say = (lambda line: errors.print(line, style="dim")) if errors.is_terminal else (lambda line: None)

@@ -13,6 +13,7 @@ from expunge.methods.gnndelete import GNNDelete
 from expunge.methods.gradient_ascent import GradientAscent
 from expunge.methods.graph_eraser import GraphEraser
 from expunge.methods.ifru import IFRU
+from expunge.methods.level_scores import LevelScores
 from expunge.methods.megu import MEGU
 from expunge.methods.method import Method
 from expunge.methods.mmrecun import MMRecUN
@@ -52,6 +53,7 @@ METHODS = by_name(
         GraphEraser,
         MEGU,
         CertifiedRemoval,
+        LevelScores,
         MMRecUN,
         EdgeDrop,
         ResetRows,
@@ -81,6 +83,7 @@ __all__ = [
     "GaussianAmnesiac",
     "GradientAscent",
     "GraphEraser",
+    "LevelScores",
     "MMRecUN",
     "Method",
     "NegGradPlus",

@@ -4,9 +4,10 @@ from expunge.registry import by_name
 from expunge.studies.api import Result, audit, forget
 from expunge.studies.classification import ClassificationStudy
 from expunge.studies.graph import GraphStudy
+from expunge.studies.recommendation import RecommendationStudy
 from expunge.studies.regression import RegressionStudy
 from expunge.studies.study import Study
 
-STUDIES = by_name((ClassificationStudy, RegressionStudy, GraphStudy))
+STUDIES = by_name((ClassificationStudy, RegressionStudy, GraphStudy, RecommendationStudy))
 
 __all__ = ["STUDIES", "Result", "Study", "audit", "forget"]

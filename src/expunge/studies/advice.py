@@ -6,13 +6,13 @@ time; in classification it came nearest on CIFAR-10. Single records have been le
 weights in the blend than a kind of thing, of which the rest knows nothing. It falls short where a large part of what a network
 has memorised must go (the study's sentences): look at the attack before you trust it.
 
-For recommenders it is resetting rows, which costs nothing: users and items that go lose the weights that are theirs alone.
-Where single pairs or features go, hardly any weights are theirs alone, and nearly all stay as they are.
+For recommenders it is level scores: users and items that go lose the rows that are theirs alone, which costs nothing, and
+single pairs are brought to the level of pairs that were never seen.
 """
 
 from typing import Literal
 
-from expunge.methods import D2DGN, Method, ResetRows, Retrain, ShrinkPerturb
+from expunge.methods import D2DGN, LevelScores, Method, Retrain, ShrinkPerturb
 
 Predicts = Literal["links", "nodes", "rankings"]
 
@@ -37,5 +37,5 @@ def recommended(recipe: Retrain, kind: bool, predicts: Predicts | None = None) -
         case "nodes":
             return D2DGN.for_nodes(recipe)
         case "rankings":
-            return ResetRows()
+            return LevelScores()
     return ShrinkPerturb.from_recipe(recipe) if kind else ShrinkPerturb.from_recipe(recipe, keep=KEEP_FOR_RECORDS)

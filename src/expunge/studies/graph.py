@@ -16,7 +16,8 @@ from expunge.data.graph_source import GraphSource
 from expunge.engine import Engine
 from expunge.errors import BadFile, BadRequest, BadSetting
 from expunge.studies.comparison import Comparison
-from expunge.studies.graph_scenarios import GraphScenario, Where, links, node_class, nodes
+from expunge.studies.drawn_scenario import DrawnScenario
+from expunge.studies.graph_scenarios import Where, links, node_class, nodes
 from expunge.studies.study import Budget, Plan, Study
 
 __all__ = ["GraphStudy"]
@@ -59,7 +60,7 @@ class GraphStudy(Study):
             compare_all,
         )
 
-    def _scenarios(self, source: GraphSource, budget: Budget) -> Sequence[GraphScenario]:
+    def _scenarios(self, source: GraphSource, budget: Budget) -> Sequence[DrawnScenario]:
         network = self.network or ("r-gcn" if source.graph.relations else "gcn")
         fraction = FRACTION if self.fraction is None else self.fraction
         if self.fraction is not None or self.where is not None:
@@ -76,13 +77,13 @@ class GraphStudy(Study):
         return found
 
 
-def _left_out(scenarios: Sequence[GraphScenario], where: str | None, budget: Budget) -> str:
+def _left_out(scenarios: Sequence[DrawnScenario], where: str | None, budget: Budget) -> str:
     if budget == "quick" or where is not None or any("outside" in scenario.title for scenario in scenarios):
         return ""
     return "Too few edges lie outside of the neighbourhood of test edges: that case was left out."
 
 
-def _possible(source: GraphSource, network: str, fraction: float, where: Where) -> list[GraphScenario]:
+def _possible(source: GraphSource, network: str, fraction: float, where: Where) -> list[DrawnScenario]:
     """The case, unless so few edges lie there that it cannot be asked for; nobody has named it."""
     try:
         return [links(source, network, fraction, where)]

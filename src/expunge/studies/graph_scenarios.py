@@ -6,14 +6,13 @@ is not published, on the draw of seed 7. The study's own seeds begin at 0.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from torch import nn
 
 from expunge.data.graph_source import GraphSource, with_features
 from expunge.data.graph_splits import LinkSplit, split_links, split_nodes
-from expunge.engine import Engine
 from expunge.graphs import Graph
 from expunge.methods import (
     D2DGN,
@@ -40,9 +39,9 @@ from expunge.optimizers import Optimizer
 from expunge.requests.graph import ForgetEdges, ForgetLabel, ForgetNodes, GraphContext
 from expunge.split import Split
 from expunge.studies.advice import recommended
-from expunge.studies.comparison import Comparison, compare, trained
+from expunge.studies.drawn_scenario import DrawnScenario, described
 from expunge.studies.one_by_one import OneByOne
-from expunge.tasks import LinkPredictionTask, NodeClassificationTask, Task
+from expunge.tasks import LinkPredictionTask, NodeClassificationTask
 
 Where = Literal["any", "in", "out"]
 MANY = 20_000  # edges; a graph with more learns in fewer passes
@@ -55,55 +54,7 @@ FISHER_EXAMPLES = 200  # each costs a pass back through the whole graph
 LAYERED = ("gcn", "gat", "gin", "sage")  # networks that GNNDelete can put its operators into
 
 
-@dataclass(frozen=True, eq=False)
-class GraphScenario:
-    """One request to a model that is trained for it.
-
-    Args:
-        title: names the case in reports, and its folder.
-        network: what it is called, and how large it is.
-        task: how the model is read.
-        recipe: of the original and of the retrained models.
-        methods: by the name of their row.
-        draw: for a seed, the stream that the original is trained on, and the split.
-        forgotten: what must go, for people.
-    """
-
-    title: str
-    network: str
-    task: Task[Any]
-    recipe: Retrain
-    methods: Mapping[str, Method | OneByOne]
-    draw: Callable[[int], tuple[Any, Split]]
-    forgotten: str
-
-    def compare(self, engine: Engine, say: Callable[[str], None]) -> Comparison:
-        """Train the original, retrain twice, unlearn by every method and audit all."""
-        everything, split = self.draw(engine.seed)
-        with engine.scope("".join(letter if letter.isalnum() else "-" for letter in self.title)):
-            say(f"{self.title}: training the original")
-            original, seconds = trained(self.task, everything, self.recipe, engine)
-            say(f"{self.title}: retraining twice, {len(self.methods)} methods, audits")
-            return compare(
-                original,
-                self.task,
-                split,
-                self.methods,
-                engine,
-                retrain=self.recipe,
-                original_seconds=seconds,
-            )
-
-    def settings(self) -> dict[str, Any]:
-        """Everything that was chosen, as plain values."""
-        return {
-            "network": self.network,
-            "recipe": repr(self.recipe),
-            "methods": {name: repr(method) for name, method in self.methods.items()},
-        }
-
-
-def links(source: GraphSource, network: str, fraction: float, where: Where) -> GraphScenario:
+def links(source: GraphSource, network: str, fraction: float, where: Where) -> DrawnScenario:
     """Some edges must go, of a model that predicts links."""
     graph = with_features(source.graph)
     factory = build_for_graph(network, graph, EMBEDDING)
@@ -120,7 +71,7 @@ def links(source: GraphSource, network: str, fraction: float, where: Where) -> G
     asked, (_, split) = ForgetEdges(fraction, where), draw(0)
     total = len(held_out(0).graph.edges)
     place = {"any": "", "in": " inside", "out": " outside"}[where]
-    return GraphScenario(
+    return DrawnScenario(
         f"{network.upper()}, {f'{100 * fraction:g} %' if fraction < 1 else f'{fraction:,.0f}'} of edges{place}",
         described(network, factory),
         LinkPredictionTask(factory),
@@ -158,7 +109,7 @@ def link_methods(recipe: Retrain) -> dict[str, Method | OneByOne]:
     }
 
 
-def nodes(source: GraphSource, network: str, fraction: float) -> GraphScenario:
+def nodes(source: GraphSource, network: str, fraction: float) -> DrawnScenario:
     """Some nodes must go, with all their edges, of a model that classifies nodes."""
     graph, factory, task = _node_task(source, network)
 
@@ -179,7 +130,7 @@ def nodes(source: GraphSource, network: str, fraction: float) -> GraphScenario:
     )
 
 
-def node_class(source: GraphSource, network: str, name: str) -> GraphScenario:
+def node_class(source: GraphSource, network: str, name: str) -> DrawnScenario:
     """All nodes of a class must go, with all their edges, of a model that classifies nodes."""
     graph, factory, task = _node_task(source, network)
     asked = ForgetLabel(name)
@@ -207,14 +158,14 @@ def _node_scenario(
     draw: Callable[[int], tuple[Any, Split]],
     what: str,
     source: GraphSource,
-) -> GraphScenario:
+) -> DrawnScenario:
     everything, split = draw(0)
     gone: int = split.forget.examples  # type: ignore[attr-defined]
     forgotten = f"{what} of {source.name}: {gone:,} of {everything.examples:,} training nodes, with all their edges"
     linear = network == "sgc"
     recipe = LINEAR_RECIPE if linear else NODE_RECIPE
     methods = linear_methods(recipe) if linear else _fitting(node_methods(recipe), network)
-    return GraphScenario(title, described(network, factory), task, recipe, methods, draw, forgotten)
+    return DrawnScenario(title, described(network, factory), task, recipe, methods, draw, forgotten)
 
 
 def _fitting(methods: Mapping[str, Method | OneByOne], network: str) -> dict[str, Method | OneByOne]:
@@ -261,11 +212,6 @@ def linear_methods(recipe: Retrain) -> dict[str, Method | OneByOne]:
         "finetune": Finetune(epochs=recipe.epochs // 5, optimizer=recipe.optimizer),
         "scrub": SCRUB(max_epochs=10, epochs=40, retain_fraction=1.0, optimizer=recipe.optimizer),
     }
-
-
-def described(network: str, factory: Callable[[], nn.Module]) -> str:
-    """A network's name and size."""
-    return f"{network}, {sum(parameter.numel() for parameter in factory().parameters()):,} parameters"
 
 
 def _without_draw(words: str) -> str:
