@@ -1,5 +1,7 @@
 """What forgotten data pushed at others: by hand, counted way by way, and on lists written by hand."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 
@@ -32,12 +34,13 @@ def ways(interactions: Interactions) -> dict[tuple[int, int], int]:
 
 def expected(left: Interactions, user: int, k: int) -> list[int]:
     before, after = ways(left.whole), ways(left)
-    mine = {item for u, item in left.whole.pairs.tolist() if u == user} | set(left.gone_items.tolist())
-    weights = {
-        item: (before[user, item] - after.get((user, item), 0)) ** 2 / before[user, item]
-        for item in range(left.items)
-        if (user, item) in before and item not in mine and before[user, item] > after.get((user, item), 0)
-    }
+    closed = set(left.gone_items.tolist())
+    mine = {item for u, item in left.whole.pairs.tolist() if u == user} | closed
+    every = {item: before.get((user, item), 0) for item in range(left.items) if item not in closed}
+    lost = {item: count - after.get((user, item), 0) for item, count in every.items()}
+    share = Fraction(sum(lost.values()), sum(every.values()))
+    weights = {item: lost[item] - share * every[item] for item in every if item not in mine}
+    weights = {item: weight for item, weight in weights.items() if weight > 0}
     ordered = sorted(weights, key=lambda item: (-weights[item], item))[:k]
     return ordered + [NOTHING] * (k - len(ordered))
 
@@ -48,15 +51,19 @@ def expected(left: Interactions, user: int, k: int) -> list[int]:
 def test_of_a_user_who_goes_those_are_asked_who_share_an_item(shop):
     left = left_of(shop, Removal(users=torch.tensor([1])))
     assert neighbours(left).tolist() == [0, 2]
-    #   at 0: item 1 by one way of one, item 2 by one of two, the other being over user 2; at 2: item 1 by two ways, 0 and 2
-    assert pushed(left, torch.tensor([0, 2]), 3).tolist() == [[1, 2, -1], [1, -1, -1]]
+    #   at 0 three ways of six are gone: of item 1 the only one, of item 2 one of two, no more than its share; at 2 five of
+    #   eleven: of item 1 both
+    assert pushed(left, torch.tensor([0, 2]), 3).tolist() == [[1, -1, -1], [1, -1, -1]]
 
 
 def test_of_an_item_that_goes_those_are_asked_who_had_it(shop):
     left = left_of(shop, Removal(items=torch.tensor([0])))
     assert neighbours(left).tolist() == [1, 2], "user 0 has nothing left"
-    #   at 2: item 1 over 0 and over 2, so that half of its ways are gone; at 1 nothing new
-    assert pushed(left, torch.tensor([1, 2]), 2).tolist() == [[-1, -1], [1, -1]]
+    #   at 2 half of the ways of item 1 are gone, and half of those of the user's own item 2: no more than its share
+    assert pushed(left, torch.tensor([1, 2]), 2).tolist() == [[-1, -1], [-1, -1]]
+    more = shop(4, 5, [*TRAIN, (2, 4)], [], Removal(items=torch.tensor([0]))).split.retain.interactions
+    #   with item 4 nothing of its ways is gone, and item 1 has lost more than its share
+    assert pushed(more, torch.tensor([2]), 2).tolist() == [[1, -1]]
 
 
 def test_of_a_pair_that_goes_those_are_asked_who_chose_its_item(shop):
@@ -66,13 +73,13 @@ def test_of_a_pair_that_goes_those_are_asked_who_chose_its_item(shop):
 
 
 def test_what_only_forgotten_data_says_comes_before_what_others_say_as_well(shop):
-    """Two of three ways gone count 4/3, one of one counts 1, one of two counts 1/2."""
+    """Ten of sixteen ways are gone, so two of two count 2 - 10/8, one of one 1 - 5/8, and two of three 2 - 15/8."""
     train = [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (1, 3), (2, 0), (2, 2), (3, 0), (3, 4)]
     removal = Removal(users=torch.tensor([1, 3]))
     left = shop(4, 5, train, [], removal).split.retain.interactions
     before, after = ways(left.whole), ways(left)
     assert [(before[0, item], after.get((0, item), 0)) for item in (2, 3, 4)] == [(3, 1), (2, 0), (1, 0)]
-    assert pushed(left, torch.tensor([0]), 3).tolist() == [[3, 2, 4]], "4/2, 4/3 and 1/1"
+    assert pushed(left, torch.tensor([0]), 3).tolist() == [[3, 4, 2]], "6/8, 3/8 and 1/8"
 
 
 @pytest.mark.parametrize("kind", ["users", "items", "pairs"])
@@ -97,16 +104,18 @@ def test_it_is_what_is_found_by_counting_way_by_way(kind):
 
 def test_recall_of_what_was_pushed_by_hand(shop):
     made = shop(4, 5, TRAIN, [], Removal(users=torch.tensor([1])))
-    #   user 0 was pushed 1 and 2, user 2 was pushed 1; the lists of two are 1 3 and 3 4, those of the other model 2 1 and 1 3
+    #   both were pushed item 1; the lists of two are 1 3 and 3 4, those of the other model 2 1 and 1 3
     subject = made.subject([[0, 9, 1, 8, 2], [0] * 5, [0, 0, 0, 9, 8], [0] * 5])
     gold = made.subject([[0, 8, 9, 1, 2], [0] * 5, [0, 9, 0, 8, 1], [0] * 5])
     found = NeighbourInfluence(k=2)(subject, References(retrained=(gold,)))
-    assert found == {"neighbour_recall": Figure((1 / 2 + 0) / 2, 1.0)}
-    assert NeighbourInfluence(k=2)(subject) == {"neighbour_recall": Figure(1 / 4, None)}
+    assert found == {"neighbour_recall": Figure(1 / 2, 1.0)}
+    assert NeighbourInfluence(k=2)(subject) == {"neighbour_recall": Figure(1 / 2, None)}
 
 
 def test_a_user_at_whom_nothing_was_pushed_is_not_asked(shop):
-    made = shop(4, 5, TRAIN, [], Removal(items=torch.tensor([0])))
+    made = shop(
+        4, 5, TRAIN, [], Removal(rows=torch.tensor([3]))
+    )  # user 1 and item 2: of the two, 1 and 2, 1 knows all there is
     assert NeighbourInfluence(k=1)(made.subject([[0, 1, 0, 0, 0]] * 4))["neighbour_recall"].value == 1.0
 
 

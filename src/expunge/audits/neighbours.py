@@ -1,14 +1,15 @@
 """Influence on neighbours: what forgotten data recommended to others, is it still recommended?
 
-    E(R) = R R^T R,      E_f = E(R) - E(R_r),      P_v = the k items i with the largest E_f[v, i]^2 / E[v, i]
+    E(R) = R R^T R,      E_f = E(R) - E(R_r),      x[v, i] = E_f[v, i] - E[v, i] sum_j E_f[v, j] / sum_j E[v, j]
+    P_v = the k items i with the largest x[v, i], of those above 0
     neighbour_recall = mean_v |L_v & P_v| / |P_v|
 
 R is who chose what before the request (0 or 1), R_r what stays. E[v, i] counts the ways v - j - u - i: v chose j as u did, and
-u chose i. E_f counts those of them with at least one forgotten pair, whether of a user, an item or the pair itself, so P_v are
-the items that forgotten data pushed most at v, many ways and most of all ways there were. Items that v chose before the
-request are left out, as are those that are not offered any more. It is asked of all who stay and chose an item of a forgotten
-pair, of many a sample; L_v is their list. A retrained model has some of P_v in its lists as well, since other data speak for
-the same items: its value is the ideal.
+u chose i. E_f counts those of them with at least one forgotten pair, whether of a user, an item or the pair itself; x is by how
+many they exceed the share that forgotten data have in all ways of v, items j that are not offered any more left out. So P_v are
+the items that forgotten data pushed most at v, more than they pushed all others. Items that v chose before the request are not
+among them. It is asked of all who stay and chose an item of a forgotten pair, of many a sample; L_v is their list. A retrained
+model has some of P_v in its lists as well, since other data speak for the same items: its value is the ideal.
 
 Reference: none; the figure is this library's own. Counting such ways is the simplest recommendation from neighbours, as in
 C. Cooper, S. H. Lee, T. Radzik, Y. Siantos. "Random Walks in Recommender Systems: Exact Computation and Simulations", WWW 2014
@@ -32,6 +33,7 @@ from expunge.interactions import Interactions
 from expunge.interactions.ranking import NOTHING, top_items
 from expunge.tasks import RecommendationTask
 
+_ROUNDING = 1e-9  # of a difference of counts
 _BLOCK = 2**22  # counts at a time, 32 MiB
 
 
@@ -105,8 +107,9 @@ def pushed(left: Interactions, users: Tensor, k: int) -> Tensor:
     def push(part: Tensor) -> Tensor:
         every = _ways(before, part)
         lost = every - _ways(after, part)
-        lost[:, closed] = 0
-        return torch.from_numpy(np.where(lost > 0, lost**2 / np.maximum(every, 1), -np.inf))
+        every[:, closed] = lost[:, closed] = 0
+        more = lost - every * lost.sum(1, keepdims=True) / np.maximum(every.sum(1, keepdims=True), 1)
+        return torch.from_numpy(np.where(more > _ROUNDING * every, more, -np.inf))
 
     if not len(users):
         return torch.empty(0, k, dtype=torch.long)
