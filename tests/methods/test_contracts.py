@@ -73,6 +73,7 @@ def test_the_methods_that_take_some_kinds_of_task_alone():
         "mmrecun": alone,
         "edge-drop": alone,
         "reset-rows": alone,
+        "level-scores": alone,
         "amun": alone,
         "rec-eraser": alone,
         "scif": alone,

@@ -15,7 +15,7 @@ from torch import nn
 import tiny_interactions
 from expunge import Engine
 from expunge.data import InteractionSource
-from expunge.errors import BadFile, BadRequest, BadSetting, ExpungeError
+from expunge.errors import BadFile, BadRequest, BadSetting, ExpungeError, WrongTask
 from expunge.interactions import Interactions
 from expunge.storage import load_weights, read_weights
 from expunge.studies.job import parse_job
@@ -206,7 +206,7 @@ def test_without_pyarrow_the_run_ends_and_the_report_says_that_there_is_no_index
     said = "index.parquet was not written: a serving index needs pyarrow: pip install 'expunge[recommend]'"
     assert audit["notes"] == [said] and "index.parquet was not written" in Path("out/report.html").read_text()
     assert audit["machine"]["threads"] == 1, "a small network has one thread"
-    assert [row["model"] for row in audit["cases"][0]["rows"]] == ["original", "reset-rows"]
+    assert [row["model"] for row in audit["cases"][0]["rows"]] == ["original", "level-scores"]
 
 
 def test_another_run_in_the_folder_takes_the_old_lists_away(files):
@@ -222,7 +222,7 @@ def test_another_run_in_the_folder_takes_the_old_lists_away(files):
 
 
 def prepared(request: str, data: str = CLICKS, model: str = SMALL, more: str = ""):
-    return prepared_from(request, data=data, model=model, more=more)
+    return prepared_from(request, data=data, methods="[finetune]", model=model, more=more)
 
 
 def test_settings_of_the_data_reach_what_is_read(files):
@@ -273,6 +273,7 @@ def test_data_and_networks_of_ones_own_are_imported(files):
             "bpr-mf cannot be built with {'width'",
         ),
         (of("{users: 1}", CLICKS, model="{name: bpr-mf, weights: w.safetensors}"), BadFile, "weights file not found"),
+        (of("{users: 1}", CLICKS, "[finetune, salun]", model=SMALL), WrongTask, "my.yaml, line 4, methods: salun works on "),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_trained(files, monkeypatch, job, kind, message):

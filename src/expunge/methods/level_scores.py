@@ -20,10 +20,12 @@ with embeddings E, F, and E0, F0 before,
 
     sum over all (u, i) (y - y0)^2  =  |E F' - E0 F0'|^2  =  <E'E, F'F> - 2 <E'E0, F'F0> + <E0'E0, F0'F0>
 
-Validation pairs are those that any method may look at; no test pair is seen. Weights that all share stay as they are.
+Validation pairs are those that any method may look at; no test pair is seen. Of fewer than 40, random ones counted, f is their
+mean. Weights that all share stay as they are.
 
-Reference: none of its own. f is by gradient-boosted trees, J. Friedman. "Greedy Function Approximation: A Gradient Boosting
-Machine", Annals of Statistics 29(5), 2001; rows, see `reset-rows`.
+Reference: none of its own. f is by gradient-boosted trees, G. Ke, Q. Meng, T. Finley, T. Wang, W. Chen, W. Ma, Q. Ye, T. Liu.
+"LightGBM: A Highly Efficient Gradient Boosting Decision Tree", NeurIPS 2017; rows and their loss are those of S. Rendle,
+C. Freudenthaler, Z. Gantner, L. Schmidt-Thieme, UAI 2009, arXiv 1205.2618.
 Needs: forget and retain data, validation pairs where single pairs go; a network with embeddings. Costs: `steps` passes of the
 network over the interactions, forward and backward, however many pairs go.
 """
@@ -86,18 +88,19 @@ class LevelScores(Method):
     def unlearn(self, student: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:
         forget: PairBatches = split.forget  # type: ignore[assignment]
         left = forget.interactions.to(engine.device)
-        student = reset(student, engine.new_model(task.new_model, "fresh rows"), left)
-        goes = replace(forget, pairs=between_those_who_stay(forget))
+        fresh = engine.new_model(task.new_model, "fresh rows")
+        student, goes = reset(student, fresh, left), of_those_who_stay(forget)
         if not len(goes.pairs) or not self.steps:
             return student
         if not isinstance(student, Recommender):
             raise BadRequest(f"level-scores: {type(student).__name__} has no embeddings; take mmrecun or shrink-perturb")
-        if is_empty(split.validation_forget):
+        known = () if is_empty(split.validation_forget) else of_those_who_stay(split.validation_forget)  # type: ignore[arg-type]
+        if is_empty(known):
             raise BadRequest("level-scores: pairs go, and no validation pairs say how pairs that were never seen are scored")
         with torch.no_grad(), evaluating(student):
             before = student.embeddings(left)
         pairs = goes.pairs.to(engine.device)
-        unseen = beside_strangers(split.validation_forget, self.strangers, engine)  # type: ignore[arg-type]
+        unseen = beside_strangers(known, self.strangers, engine)  # type: ignore[arg-type]
         head = head_of_lists(student, task, pairs[:, 0].unique(), left, self.head)  # type: ignore[arg-type]
         wanted = {
             "forget": (pairs, never_seen_scores(student, task, goes, unseen).to(engine.device)),
@@ -114,15 +117,16 @@ class LevelScores(Method):
 
         with only_rows(student, left):
             steps = goes.with_batch_size(len(pairs))  # it only counts them: each looks at all scores
-            return engine.fit(student, loss, steps, steps=self.steps, optimizer=self.optimizer)
+            student = engine.fit(student, loss, steps, steps=self.steps, optimizer=self.optimizer)
+        return reset(student, fresh, left)  # rows that are nobody's have moved along
 
 
-def between_those_who_stay(forget: PairBatches) -> Tensor:
-    """The pairs that go of which both the user and the item stay: shape (n, 2)."""
-    left, pairs = forget.interactions, forget.pairs
+def of_those_who_stay(stream: PairBatches) -> PairBatches:
+    """The pairs that are not there (any more) of which something is left of both the user and the item."""
+    left, pairs = stream.interactions, stream.pairs
     nothing = nothing_left(left)
     alone = torch.isin(pairs[:, 0], nothing.users) | torch.isin(pairs[:, 1], nothing.items)
-    return pairs[~left.has(pairs) & ~alone]
+    return replace(stream, pairs=pairs[~left.has(pairs) & ~alone])
 
 
 def beside_strangers(validation: PairBatches, strangers: int, engine: Engine) -> PairBatches:
@@ -156,8 +160,8 @@ def what_others_say(stream: PairBatches) -> Any:
 
 
 def head_of_lists(model: nn.Module, task: RecommendationTask, users: Tensor, left: Interactions, k: int) -> Tensor:
-    """The pairs at the top of some users' lists, of those that were never chosen: shape (n, 2)."""
-    lists = task.lists(model, left, users, k, chosen=left.whole).to(users.device)
+    """The pairs at the top of some users' lists, of those that are offered and were never chosen: shape (n, 2)."""
+    lists = task.lists(model, left, users, k, chosen=replace(left.whole, gone_items=left.gone_items)).to(users.device)
     place, rank = (lists != NOTHING).nonzero().T
     return torch.stack([users[place], lists[place, rank]], 1)
 

@@ -50,10 +50,7 @@ class Method(Registered, ABC):
             BadRequest: if there is nothing to forget, or nothing to retain where that is needed.
             Diverged: if training produces a loss that is not finite.
         """
-        if not isinstance(task, self.takes):
-            wanted = " or ".join(kind.__name__ for kind in self.takes)
-            reason = f": {self.why_not}" if self.why_not else ""
-            raise WrongTask(f"{self.name} works on {wanted}, not on {type(task).__name__}{reason}")
+        self.check(task)
         if is_empty(split.forget):
             raise BadRequest(f"{self.name}: the forget stream is empty, there is nothing to forget")
         if self.needs_retain and is_empty(split.retain):
@@ -61,6 +58,17 @@ class Method(Registered, ABC):
         with engine.scope(self.name), engine.seeded("method"):
             forgotten = self.unlearn(copy.deepcopy(model).to(engine.device), task, split, engine)
         return forgotten.eval()
+
+    def check(self, task: Task[Any]) -> None:
+        """Refuse a task that the method does not work on.
+
+        Raises:
+            WrongTask: saying what it works on, and what to take instead.
+        """
+        if not isinstance(task, self.takes):
+            wanted = " or ".join(kind.__name__ for kind in self.takes)
+            reason = f": {self.why_not}" if self.why_not else ""
+            raise WrongTask(f"{self.name} works on {wanted}, not on {type(task).__name__}{reason}")
 
     @abstractmethod
     def unlearn(self, student: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:

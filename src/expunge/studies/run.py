@@ -13,7 +13,7 @@ from expunge.data import InteractionSource, Source, classes_of, load, load_inter
 from expunge.data.graph_source import GraphSource
 from expunge.data.records import length
 from expunge.engine import Engine
-from expunge.errors import BadFile, BadRequest, BadSetting
+from expunge.errors import BadFile, BadRequest, BadSetting, WrongTask
 from expunge.report.evidence import Evidence
 from expunge.requests.graph_request import GraphRequest
 from expunge.requests.interaction_request import InteractionRequest
@@ -52,13 +52,23 @@ class Setup:
 def prepare(job: Job) -> Setup:
     """Read data, model and weights, and resolve the request; every fault in them is raised here, before any training."""
     try:
-        if isinstance(job.request, GraphRequest):
-            return _prepare_graph(job, job.request)
-        if isinstance(job.request, InteractionRequest):
-            return _prepare_interactions(job, job.request)
-        return _prepare_rows(job, job.request)
+        setup = _prepared(job)
     except BadRequest as error:
         raise BadRequest(f"{job.place('request')}: {error}") from error
+    try:
+        for method in job.methods.values():
+            method.check(setup.task)
+    except WrongTask as error:
+        raise WrongTask(f"{job.place('methods')}: {error}") from error
+    return setup
+
+
+def _prepared(job: Job) -> Setup:
+    if isinstance(job.request, GraphRequest):
+        return _prepare_graph(job, job.request)
+    if isinstance(job.request, InteractionRequest):
+        return _prepare_interactions(job, job.request)
+    return _prepare_rows(job, job.request)
 
 
 def _prepare_rows(job: Job, request: Request) -> Setup:
