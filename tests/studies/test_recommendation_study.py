@@ -49,7 +49,7 @@ def brief(monkeypatch):
     few = {"mmrecun": MMRecUN(cycles=1, reverse_epochs=1, forward_epochs=1), "reset-rows": ResetRows()}
     chosen = {"features": {"edge-drop": EdgeDrop()}}
     monkeypatch.setattr(recommendation_scenarios, "RECIPE", BRIEF)
-    monkeypatch.setattr(recommendation_scenarios, "methods_for", lambda forget, recipe, large: chosen.get(forget, few))
+    monkeypatch.setattr(recommendation_scenarios, "methods_for", lambda forget, recipe, without: chosen.get(forget, few))
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_settings_are_plain_values_that_say_what_was_chosen(made):
     for title, forget in zip(FOUR, KINDS, strict=True):
         chosen = plan.settings[title]
         assert chosen["network"] == f"mgcn, {size:,} parameters" and chosen["recipe"] == repr(RECIPE)
-        assert chosen["methods"] == {name: repr(each) for name, each in methods_for(forget, RECIPE).items()}
+        assert chosen["methods"] == {name: repr(each) for name, each in methods_for(forget, RECIPE, ("scif", "ifru")).items()}
 
 
 # ---- methods ----------------------------------------------------------------------------------------------------------------
@@ -201,8 +201,17 @@ def test_a_case_leaves_out_what_says_nothing_there():
     assert gone == items and gone - pairs == {"reset-rows"} and not pairs - gone
     turned = {name for name in gone if name.startswith("mmrecun")} | {"amun", "gradient-ascent", "neggrad-plus"}
     assert gone - features == turned and len(turned) == 8 and not features - gone
-    few = methods_for("users", RECIPE, large=True).keys()
-    assert gone - few == {"scif", "ifru", "mmrecun-long", "mmrecun-reverse", "mmrecun-forward"} and not few - gone
+
+
+def test_many_cases_go_without_what_is_slow_and_a_large_set_without_the_parts_of_mmrecun(made, monkeypatch):
+    def rows(budget: str) -> list[set[str]]:
+        plan = RecommendationStudy().plan("made.npz", budget)
+        return [set(plan.settings[title]["methods"]) for title in plan.forgotten]
+
+    every = set(methods_for("users", RECIPE))
+    assert rows("quick") == [every] and rows("full")[0] == every - {"scif", "ifru"}
+    monkeypatch.setattr(recommendation_scenarios, "MANY", 10)
+    assert rows("quick") == [every - {"mmrecun-long", "mmrecun-reverse", "mmrecun-forward"}]
 
 
 def test_rates_follow_the_recipe():

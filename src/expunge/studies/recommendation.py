@@ -2,7 +2,7 @@
 
 Data: MovieLens latest-small, films that people gave 4 stars or more, with titles, tags and genres. `quick` has MGCN and forgets
 5 % of the users; `full` adds 5 % of the items, of the pairs, and the first modality of 5 % of the items, and all four on TikTok
-where its file is there. Any interactions go in their place:
+where its file is there, without the methods that take as long as several trainings. Any interactions go in their place:
 
     expunge study recommendation --data pairs.csv --forget items --fraction 0.05
 """
@@ -111,7 +111,8 @@ class RecommendationStudy(Study):
             )
         kinds: Sequence[Forget] = (wanted or "users",) if wanted or budget == "quick" else KINDS
         read = kinds if network in SEES_FEATURES else [kind for kind in kinds if kind != "features"]
-        return [recommendation(source, network, kind, fraction, self.modality, place) for kind in read]
+        slow = len(kinds) == 1
+        return [recommendation(source, network, kind, fraction, self.modality, place, slow) for kind in read]
 
 
 def _found(name: str) -> InteractionSource | None:

@@ -7,7 +7,7 @@ MovieLens, seed 100: rates of NegGrad+, Bad Teacher and SCRUB above the recipe's
 while other weights and cut-offs of theirs, of AmUn and of SSD were no better.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -48,8 +48,9 @@ BATCH = 2048
 RECIPE = Retrain(epochs=40, optimizer=Optimizer("adam", 4e-3), schedule="constant")
 TIKTOK_RECIPE = Retrain(epochs=23, optimizer=Optimizer("adam", 1e-3), schedule="constant")
 FISHER_EXAMPLES = 200  # each costs a pass back through the whole network
-MANY = 50_000  # training pairs; a larger set has fewer rows
+MANY = 50_000  # training pairs; of a larger set MMRecUN's parts have no rows
 PARTS = ("mmrecun-long", "mmrecun-reverse", "mmrecun-forward")
+SLOW = ("scif", "ifru")  # each takes as long as several trainings
 SEES_FEATURES = ("mgcn", "freedom", "vbpr")  # networks that read what is known of items
 
 
@@ -60,6 +61,7 @@ def recommendation(
     fraction: float,
     modality: str | None = None,
     place: str = "",
+    slow: bool = True,
 ) -> DrawnScenario:
     """A recommender that has learned all training pairs, and what must go of them.
 
@@ -68,6 +70,7 @@ def recommendation(
         fraction: share of the users, items or training pairs that goes, or from 1 on how many; of items with such features.
         modality: which features go; the first when None.
         place: words after the title, where it alone does not tell two cases apart.
+        slow: with the methods that take as long as several trainings.
 
     Raises:
         BadRequest: if the request does not fit the interactions.
@@ -81,7 +84,7 @@ def recommendation(
         return everything, split
 
     everything, split = draw(0)
-    large = everything.examples > MANY
+    without = (*(PARTS if everything.examples > MANY else ()), *(() if slow else SLOW))
     size = f"{100 * fraction:g} %" if fraction < 1 else f"{fraction:,.0f}"
     what = f"{kind} of {size} of items" if forget == "features" else f"{size} of {forget}"
     words = request_for(forget, fraction, 0, kind).describe().partition(" (")[0]  # each seed of the study draws anew
@@ -90,7 +93,7 @@ def recommendation(
         described(network, task.factory),
         task,
         recipe,
-        methods_for(forget, recipe, large),
+        methods_for(forget, recipe, without),
         draw,
         f"{words} of {source.name}: {_counted(forget, split.forget.pairs, everything.examples)}",  # type: ignore[attr-defined]
     )
@@ -116,23 +119,21 @@ def _counted(forget: Forget, pairs: Tensor, total: int) -> str:
 # ---- methods, by the names of their rows --------------------------------------------------------------------------------
 
 
-def methods_for(forget: Forget, recipe: Retrain, large: bool = False) -> dict[str, Method]:
+def methods_for(forget: Forget, recipe: Retrain, without: Collection[str] = ()) -> dict[str, Method]:
     """The methods of a case.
 
     Where single pairs go no row is theirs alone, so that resetting rows is dropping edges. Where features go all pairs stay:
     those that turn the loss of what goes round have nothing to turn.
 
     Args:
-        large: without what takes longest: methods that cost several trainings, and the parts of MMRecUN by themselves.
+        without: names of rows to leave out.
     """
     methods = _all_methods(recipe)
     if forget == "features":
         methods = _but(methods, MMRecUN, AmUn, GradientAscent, NegGradPlus)
     if forget == "pairs":
         methods = _but(methods, ResetRows)
-    if large:
-        methods = _but(methods, SCIF, IFRU)
-    return {name: method for name, method in methods.items() if not (large and name in PARTS)}
+    return {name: method for name, method in methods.items() if name not in without}
 
 
 def _all_methods(recipe: Retrain) -> dict[str, Method]:
