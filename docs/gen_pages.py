@@ -28,6 +28,7 @@ API = {
         "expunge.tasks.RegressionTask",
         "expunge.tasks.LinkPredictionTask",
         "expunge.tasks.NodeClassificationTask",
+        "expunge.tasks.RecommendationTask",
         "expunge.tasks.Task",
     ),
     "Graphs": (
@@ -41,6 +42,19 @@ API = {
         "expunge.data.split_nodes",
         "expunge.models.build_for_graph",
         "expunge.models.gnn.GNN",
+    ),
+    "Recommenders": (
+        "expunge.interactions.Interactions",
+        "expunge.interactions.Removal",
+        "expunge.interactions.PairBatches",
+        "expunge.data.load_interactions",
+        "expunge.data.InteractionSource",
+        "expunge.data.InteractionSplit",
+        "expunge.data.split_interactions",
+        "expunge.models.recommenders.build_recommender",
+        "expunge.models.recommender.Recommender",
+        "expunge.studies.serving.export_index",
+        "expunge.studies.serving.check_index",
     ),
     "Methods and audits": (
         "expunge.methods.Method",
