@@ -195,6 +195,21 @@ class TestResume:
         with pytest.raises(Killed):
             engine.fit(fresh(change.get("weights", 0)), killed_at(0), data(), epochs=change.get("epochs", 1))
 
+    def test_values_are_found_once_for_each_key(self, tmp_path):
+        found = []
+
+        def find():
+            found.append(1)
+            return {"auc": 0.1 + 0.2, "note": None}
+
+        first = quiet(folder=tmp_path).remember("figures", "a", find)
+        assert quiet(folder=tmp_path).remember("figures", "a", find) == first == {"auc": 0.1 + 0.2, "note": None}
+        assert len(found) == 1 and quiet(folder=tmp_path).remember("figures", "b", find) == first and len(found) == 2
+        with (engine := quiet(folder=tmp_path)).scope("inner"):
+            engine.remember("figures", "b", find)
+        quiet().remember("figures", "a", find)
+        assert len(found) == 4, "another scope, and no folder to keep anything in"
+
     def test_early_stopping_survives_a_restart(self, tmp_path):
         def scores():
             values = iter([1.0, 3.0, 2.0, 1.0, 9.0])

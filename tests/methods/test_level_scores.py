@@ -27,6 +27,7 @@ from expunge.optimizers import Optimizer
 from expunge.rows import reset
 from expunge.split import Split
 from expunge.tasks import RecommendationTask
+from expunge.tasks.recommendation import margins
 from tiny import same_weights
 from tiny_rivals import Own, changed_rows, mean_margin, split_for, unlearned
 
@@ -41,14 +42,18 @@ def rows_alone(model: nn.Module, task: RecommendationTask, split: Split) -> nn.M
         return reset(copy.deepcopy(model), engine.new_model(task.new_model, "fresh rows"), split.retain.interactions)
 
 
-def scores(model: nn.Module, pairs: torch.Tensor, left: Interactions) -> torch.Tensor:
+def embedded(model: nn.Module, left: Interactions) -> level_scores.Embeddings:
     with torch.no_grad():
-        return scored(model.embeddings(left), pairs)
+        return model.eval().embeddings(left)
+
+
+def scores(model: nn.Module, pairs: torch.Tensor, left: Interactions) -> torch.Tensor:
+    return scored(embedded(model, left), pairs)
 
 
 def targets(network: str, split: Split) -> torch.Tensor:
     unseen = beside_strangers(split.validation_forget, 4, Engine(0, progress=False))
-    return never_seen_scores(tiny.trained(network), tiny.task(network), split.forget, unseen)
+    return never_seen_scores(embedded(tiny.trained(network), split.retain.interactions), split.forget, unseen)
 
 
 # ---- rows that are reset -------------------------------------------------------------------------------------------------
@@ -132,6 +137,15 @@ def test_pairs_that_score_below_what_was_never_seen_stay_where_they_are(network)
     assert 0.2 < at_rest.float().mean() < 0.8 and (found <= now + 1e-5).all()
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_pairs_height_is_the_mean_of_the_margins_that_the_task_reads(network):
+    split, task, model = split_for("pairs"), tiny.task(network), tiny.trained(network)
+    drawn = split.forget.fixed(split.forget.avoid)
+    wanted = task.collect(model, drawn, lambda outputs, _: margins(outputs).mean(1))
+    found = level_scores.above(embedded(model, split.retain.interactions), split.forget)
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_what_a_user_gives_to_all_items_alike_does_not_count():
     """It moves all scores of the user and no order: pairs fall by as much as without it."""
     split, plain = split_for("pairs"), tiny.trained("bpr-mf")
@@ -142,7 +156,7 @@ def test_what_a_user_gives_to_all_items_alike_does_not_count():
     falls = []
     for model in (plain, alike):
         unseen = beside_strangers(split.validation_forget, 4, Engine(0, progress=False))
-        found = never_seen_scores(model, tiny.task("bpr-mf"), split.forget, unseen)
+        found = never_seen_scores(embedded(model, split.retain.interactions), split.forget, unseen)
         falls.append(found - scores(model, split.forget.pairs, split.retain.interactions))
     torch.testing.assert_close(falls[0], falls[1], rtol=0, atol=1e-2)
     assert (falls[0] < -0.1).any()

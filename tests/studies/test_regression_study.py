@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from expunge import Engine, forget
-from expunge.audits import LiRA
+from expunge.audits import AUDITS, LiRA
 from expunge.data import Records, Source, Target, load
 from expunge.errors import BadFile, BadRequest, BadSetting
 from expunge.methods import Finetune, Retrain, RidgeDowndate, ShrinkPerturb
@@ -321,8 +321,8 @@ def kept_in(folder: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
 
 
-def test_a_killed_study_goes_on_where_it_was(homes, brief):
-    """It ends as one that ran through; what was done is neither made nor written again, shadow models included."""
+def test_a_killed_study_goes_on_where_it_was(homes, brief, monkeypatch):
+    """It ends as one that ran through; what was done is neither made nor asked nor written again, shadow models included."""
 
     def dies(line):
         if line == f"seed 0: {ROWS}: retraining twice, 2 methods, audits":
@@ -337,7 +337,15 @@ def test_a_killed_study_goes_on_where_it_was(homes, brief):
     after = kept_in(Path("out"))
     assert {path: after[path] for path in before} == before and len(after) > len(before)
     assert timeless(resumed) == timeless(ON_HOMES.run(data="homes.csv"))
-    again = ON_HOMES.run(data="homes.csv", folder="out")
+
+    def asked(*of_whom):
+        raise AssertionError("its figures were there")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AUDITS["error"], "examine", asked)
+        again = ON_HOMES.run(data="homes.csv", folder="out")
+        with pytest.raises(AssertionError, match="its figures were there"):
+            ON_HOMES.run(data="homes.csv")
     assert kept_in(Path("out")) == after, "nothing was left to do"
     assert again.json["seconds"] == resumed.json["seconds"] and timeless(again) == timeless(resumed)
     assert len([path for path in after if "shadow-" in path]) == 2

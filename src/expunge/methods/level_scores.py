@@ -36,6 +36,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from sklearn.ensemble import HistGradientBoostingRegressor
 from torch import Tensor, nn
 
@@ -53,7 +54,6 @@ from expunge.rows import nothing_left, reset, rows_of
 from expunge.split import Split, is_empty
 from expunge.tasks import RecommendationTask, Task
 from expunge.tasks.graph import unwrapped
-from expunge.tasks.recommendation import margins
 
 Embeddings = tuple[Tensor, Tensor]  # of all users (U, d), of all items (I, d)
 
@@ -103,7 +103,7 @@ class LevelScores(Method):
         unseen = beside_strangers(known, self.strangers, engine)  # type: ignore[arg-type]
         head = head_of_lists(student, task, pairs[:, 0].unique(), left, self.head)  # type: ignore[arg-type]
         wanted = {
-            "forget": (pairs, never_seen_scores(student, task, goes, unseen).to(engine.device)),
+            "forget": (pairs, never_seen_scores(before, goes, unseen)),
             "retain": (left.pairs, scored(before, left.pairs)),
             "head": (head, scored(before, head)),
         }
@@ -139,17 +139,21 @@ def beside_strangers(validation: PairBatches, strangers: int, engine: Engine) ->
     return replace(validation, pairs=torch.cat([validation.pairs, random]))
 
 
-def never_seen_scores(model: nn.Module, task: Task[Any], goes: PairBatches, unseen: PairBatches) -> Tensor:
-    """What each pair that goes would score if it had not been seen, and no more than it does: shape (n,), on the CPU."""
-
-    def above(stream: PairBatches) -> Tensor:
-        drawn = stream.fixed(stream.avoid)  # held-out pairs may be among the negatives: a method knows none
-        return task.collect(model, drawn, lambda outputs, _: torch.stack([outputs[:, 0], margins(outputs).mean(1)], 1))
-
-    known = HistGradientBoostingRegressor(random_state=0).fit(what_others_say(unseen), above(unseen)[:, 1].numpy())
-    scores, now = above(goes).T
+def never_seen_scores(before: Embeddings, goes: PairBatches, unseen: PairBatches) -> Tensor:
+    """What each pair that goes would score if it had not been seen, and no more than it does: shape (n,)."""
+    known = HistGradientBoostingRegressor(random_state=0).fit(what_others_say(unseen), above(before, unseen).cpu().numpy())
+    now = above(before, goes)
     then = torch.from_numpy(known.predict(what_others_say(goes))).to(now)
-    return scores - now + torch.minimum(now, then)
+    return scored(before, goes.pairs.to(now.device)) - now + torch.minimum(now, then)
+
+
+def above(embeddings: Embeddings, stream: PairBatches) -> Tensor:
+    """By how much each pair scores above items that its user did not choose, in the mean: shape (n,)."""
+    (batch,) = stream.fixed(stream.avoid)  # held-out pairs may be among the negatives: a method knows none
+    users, items = embeddings
+    others = F.embedding_bag(batch.negatives.to(items.device), items, mode="mean")
+    pairs = stream.pairs.to(items.device)
+    return scored(embeddings, pairs) - (rows(users, pairs[:, 0]) * others).sum(1)
 
 
 def what_others_say(stream: PairBatches) -> Any:

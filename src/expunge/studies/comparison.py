@@ -3,7 +3,7 @@
 import copy
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -78,13 +78,31 @@ def compare(
 
 
 def examine(subjects: Iterable[Subject], references: References, audits: Sequence[Audit]) -> dict[str, dict[str, Figure]]:
-    """Every audit's figures for every subject."""
+    """Every audit's figures for every subject; those that a restarted run had found already are read."""
+    held_against = (references.original, *references.retrained)
+    beside = " ".join(_told(subject) for subject in held_against if subject is not None)
     found: dict[str, dict[str, Figure]] = {}
     for subject in subjects:
-        found[subject.name] = {}
-        for audit in audits:
-            found[subject.name] |= audit(subject, references)
+
+        def ask(subject: Subject = subject) -> dict[str, Any]:
+            figures: dict[str, Figure] = {}
+            for audit in audits:
+                figures |= audit(subject, references)
+            return {metric: asdict(figure) for metric, figure in figures.items()}
+
+        key = f"{_told(subject)} beside {beside or 'nothing'} asked {[repr(audit) for audit in audits]}"
+        values = subject.engine.remember(f"{subject.name}-figures", key, ask)
+        found[subject.name] = {metric: _figure(**value) for metric, value in values.items()}
     return found
+
+
+def _told(subject: Subject) -> str:
+    """All of a subject that figures depend on."""
+    return f"{weights_hash(subject.model)} {stream_digest(subject.split)} seed {subject.engine.seed} in {subject.seconds} s"
+
+
+def _figure(value: float | None, ideal: float | None, interval: Sequence[float] | None, note: str) -> Figure:
+    return Figure(value, ideal, None if interval is None else (interval[0], interval[1]), note)
 
 
 def to_case(comparisons: Sequence[Comparison], title: str, forgotten: str) -> Case:
