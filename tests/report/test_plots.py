@@ -1,12 +1,14 @@
 import dataclasses
 import math
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from matplotlib import rcParams
 
-from expunge.report import canvas
+from expunge.report import attack, canvas, scatter
 from expunge.report.plots import (
     all_plots,
     forget_against_retain,
@@ -14,6 +16,7 @@ from expunge.report.plots import (
     membership_roc,
     near_the_target,
     per_class,
+    relative_difference,
     time,
 )
 
@@ -99,6 +102,28 @@ def test_labels_of_coinciding_points_do_not_cover_each_other(make):
             assert abs(y - other_y) >= 7 or abs(x - other_x) >= 40, "labels 8.5 units high, 9 characters wide"
 
 
+def test_the_label_of_the_close_up_lies_beside_what_is_enlarged(make, monkeypatch):
+    found = {}
+
+    def placed(axes, labels, obstacles):
+        place(axes, labels, obstacles)
+        box = next(text for text in axes.texts if text.get_text() == "retrained + 3 more: see the close up").get_window_extent()
+        window = next(patch for patch in axes.patches if patch.get_linestyle() in (":", "dotted")).get_window_extent()
+        found["apart"] = not box.overlaps(window)
+        found["inside"] = axes.get_window_extent().contains(box.x0, box.y0) and axes.get_window_extent().contains(
+            box.x1, box.y1
+        )
+        found["gap"] = max(window.x0 - box.x1, box.x0 - window.x1, window.y0 - box.y1, box.y0 - window.y1)
+
+    place = scatter.place
+    monkeypatch.setattr(scatter, "place", placed)
+    methods = [
+        make.row(f"method-{index}", forget_accuracy=forget, holdout_accuracy=0.88) for index, forget in enumerate((0.11, 0.12))
+    ]
+    forget_against_retain(make.case(*methods, make.row("far", forget_accuracy=0.3, holdout_accuracy=0.7)))
+    assert found["apart"] and found["inside"] and found["gap"] < 40
+
+
 @pytest.mark.parametrize("name", ["$\\frac{1}{$", "<script>alert(1)</script>", "_hidden", "a\x00b\x1b[31m", "x" * 300, "猫"])
 def test_any_name_can_be_drawn(make, name):
     methods = (make.row(name, seconds_ratio=0.2), make.row("plain", seconds_ratio=0.3))
@@ -157,6 +182,95 @@ def test_losses_that_are_not_numbers_do_not_count(make):
 
     assert loss_histograms(with_losses(math.nan)) == loss_histograms(with_losses())
     assert loss_histograms(with_losses(math.inf)) == loss_histograms(with_losses(10.0)) != loss_histograms(with_losses())
+
+
+def histograms(make, monkeypatch, losses):
+    """The panels by model, of forgotten and unseen losses by model, and the drawing."""
+    found = {}
+
+    def drawn(panels, *rest):
+        found.update({panel.row.name: panel for panel in panels})
+        return draw(panels, *rest)
+
+    draw, rows = attack.draw_panels, []
+    for each in make.case(make.row("a")).rows:
+        forget, unseen = losses.get(each.name, losses["retrained"])
+        curves = dataclasses.replace(make.curves(1), forget_losses=[*map(float, forget)], unseen_losses=[*map(float, unseen)])
+        rows.append(dataclasses.replace(each, curves=curves))
+    with monkeypatch.context() as patched:
+        patched.setattr(attack, "draw_panels", drawn)
+        return found, loss_histograms(dataclasses.replace(make.case(), rows=tuple(rows)))
+
+
+def test_losses_near_one_value_are_spread_over_bins_of_their_own(make, monkeypatch):
+    draw = np.random.default_rng(0)
+    losses = {
+        "original": (np.exp(draw.normal(-3, 1, 900)), np.exp(draw.normal(-1, 1, 90))),
+        "retrained": (draw.normal(0.69, 0.02, 900), draw.normal(0.69, 0.02, 90)),
+        "a": ([*draw.normal(0.69, 0.001, 900), *[0.05] * 40], [*draw.normal(0.69, 0.001, 90), math.inf, 0.0]),
+    }
+    found, svg = histograms(make, monkeypatch, losses)
+    assert "each panel has a range of its own" in "".join(texts(svg))
+    for panel in found.values():
+        assert max(*panel.area, *panel.line) < 0.3 and sum(panel.area) == pytest.approx(1) == sum(panel.line)
+    assert found["a"].area[0] == pytest.approx(40 / 940, abs=0.01), "what lies far out is counted in the outermost bin"
+    few, _ = histograms(make, monkeypatch, {"retrained": (losses["retrained"][0], losses["retrained"][1][:16])})
+    assert len(few["a"].area) == 8 < len(found["a"].area), "of few losses there are few bins"
+
+
+def test_losses_that_are_spread_have_the_bins_of_every_report(make, monkeypatch):
+    draw = np.random.default_rng(0)
+    wide = np.exp(draw.normal(-3, 1, 900))
+    found, svg = histograms(make, monkeypatch, {"retrained": (wide, wide), "a": ([0.69] * 90, [0.69] * 90)})
+    assert all(np.allclose(panel.edges, np.geomspace(1e-6, 10, 29)) for panel in found.values())
+    assert "of its own" not in "".join(texts(svg)) and "(logarithmic)" in "".join(texts(svg))
+
+
+def test_losses_that_are_all_the_same_can_be_drawn(make, monkeypatch):
+    found, _ = histograms(make, monkeypatch, {"retrained": ([0.69] * 9, [0.69] * 9), "a": ([0.0, math.inf], [0.0])})
+    assert max(found["retrained"].area) == 1 == sum(found["a"].line)
+
+
+@pytest.mark.parametrize(("count", "named"), [(8, 8), (9, 5), (20, 5)])
+def test_of_many_methods_the_attack_names_those_nearest_to_the_retrained_model(make, count, named):
+    methods = [make.row(f"method-{index}", forget_accuracy=0.9 - 0.01 * index) for index in range(count)]
+    case = make.case(*methods, drawn=True)
+    drawn = texts(membership_roc(case))
+    nearest = {f"method-{index}" for index in range(count - named, count)}
+    assert {text for text in drawn if text.startswith("method-")} == nearest
+    assert {"original", "retrained (ideal)", "retrained-2", "guessing"} <= set(drawn)
+    assert (f"{count - named} other methods" in drawn) == (named < count)
+
+
+def test_differences_name_every_method(make):
+    methods = [make.errors_row(f"method-{index}") for index in range(20)]
+    case = make.errors_case(*methods)
+    rows = [dataclasses.replace(each, curves=make.answering(index)) for index, each in enumerate(case.rows)]
+    drawn = texts(relative_difference(dataclasses.replace(case, rows=tuple(rows))))
+    assert {row.name for row in methods} <= set(drawn) and not any("other" in text for text in drawn)
+
+
+def test_groups_of_recommendations_have_labels_of_two_lines_that_tell_them_apart(make):
+    spans = ("0", "1-2", "3-9", "10-29", "30-99", "100+")
+    names = tuple(f"item {item}, user {user}" for item in spans for user in spans)
+    case = make.rankings_case(make.rankings_row("a"))
+    rows = [dataclasses.replace(each, curves=make.curves(index, names)) for index, each in enumerate(case.rows)]
+    drawn = texts(per_class(dataclasses.replace(case, rows=tuple(rows))))
+    labels = [f"{text}, {user.removesuffix(' ▼')}" for text, user in pairwise(drawn) if text.startswith("item ")]
+    assert len(set(labels)) == 14 and set(labels) <= set(names)
+    assert "Pair AUC on unseen examples of the 14 of 36 groups that differ most" in drawn
+    assert any(text.startswith("group (times that the item was chosen, items that the user chose)") for text in drawn)
+    assert not any("class" in text for text in drawn)
+
+
+@pytest.mark.parametrize(
+    ("made", "group"), [("case", "class"), ("errors_case", "band"), ("links_case", "group"), ("rankings_case", "group")]
+)
+def test_what_is_no_class_is_not_called_one(make, made, group):
+    case = getattr(make, made)()
+    rows = tuple(dataclasses.replace(each, curves=make.curves(index)) for index, each in enumerate(case.rows))
+    (title,) = (text for text in texts(per_class(dataclasses.replace(case, rows=rows))) if "unseen examples" in text)
+    assert title.endswith(f"of every {group}")
 
 
 @pytest.mark.parametrize("count", [2, 3, 14, 100])

@@ -6,8 +6,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from expunge.report.canvas import MUTED, NARROW, figure, head, inline, style
 from expunge.report.evidence import Case, Row
-from expunge.report.measures import printable
-from expunge.report.panels import NAME, Array, Panel, draw_panels, drawn, lines, shares
+from expunge.report.panels import Array, Panel, draw_panels, drawn, lines, name_lines, shares
 
 _MODELS = 12  # that have room; the panels of more would be too many to compare
 _BINS = 28
@@ -27,12 +26,11 @@ def forgotten_answers(case: Case, key: str = "") -> str | None:
     if target is None or len(rows) < 2:
         return None
     edges = _edges(np.concatenate([values for row, values in rows if row.role != "method"]))
-    panels = [Panel(row, shares(values, edges), shares(target, edges)) for row, values in rows]
+    panels = [Panel(row, shares(values, edges), shares(target, edges), edges) for row, values in rows]
     title = "Answers on the forgotten data: the ideal is that filled and line have the same shape"
     with style():
         drawing = draw_panels(
             panels,
-            edges,
             (title, "Answers on the forgotten data"),
             "answer on one forgotten example" + (f", {case.unit}" if case.unit else ""),
             ("this model", "retrained"),
@@ -65,20 +63,12 @@ def relative_difference(case: Case, key: str = "") -> str | None:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:,.6g}"))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}"))
-        curves = []
-        for (row, values), look in zip(found, lines([row for row, _ in found]), strict=True):
+        looks, curves = lines(case), []
+        for row, values in found:
             share = np.searchsorted(np.sort(values), grid, side="right") / len(values)
-            line = axes.plot(grid, share, **look)[0]
-            curves.append((np.median(values), line, printable(row.name, NAME) + " (chance)" * (row.role == "noise floor")))
-        curves.sort(key=lambda each: each[0])
-        drawing.legend(
-            [line for _, line, _ in curves],
-            [f"\u200a{name}" for *_, name in curves],
-            loc="outside lower left",
-            ncols=3,
-            handlelength=2.4,
-            columnspacing=1.4,
-        )
+            line = axes.plot(grid, share, **looks[row.name])[0]
+            curves.append((float(np.median(values)), row, line, " (chance)" * (row.role == "noise floor")))
+        name_lines(drawing, curves)
         return inline(drawing, title, f"relative difference {key or case.title}")
 
 
@@ -116,6 +106,6 @@ def _grid(differences: Array) -> Array:
     return np.logspace(first, max(last, first + 1), _POINTS)
 
 
-def _linear(axes: Axes) -> None:
+def _linear(axes: Axes, _: Array) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace("-", "\N{MINUS SIGN}")))

@@ -9,8 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from expunge.report.canvas import HALO, MUTED, NARROW, SMALL, figure, head, inline, style
 from expunge.report.evidence import Case, Curves
-from expunge.report.measures import printable
-from expunge.report.panels import NAME, Array, Panel, draw_panels, drawn, lines, shares
+from expunge.report.panels import Array, Panel, draw_panels, drawn, lines, name_lines, shares
 
 _LOWEST_RATE = 1e-3
 _GRID = np.geomspace(_LOWEST_RATE, 1, 121)  # false positive rates at which a ROC is read; more cannot be seen
@@ -18,6 +17,10 @@ _READ_AT = 0.01  # the false positive rate of the table's "TPR at 1 % FPR"
 _NATS = np.geomspace(1e-6, 10, 29)  # bins of losses in nats; what lies outside is put into the outermost
 _DECADES = 7  # that an axis of other losses spans at most, as that of nats does
 _REST = 0.005  # share of the losses that may lie below such an axis
+_BINS = 8, 20  # of an axis that one model has to itself: at least and at most,
+_REACH = 0.01  # share of the losses that lies beyond each of its ends at least,
+_FENCE = 3.0  # how far an end lies beyond the quartiles at most, as a multiple of their distance (Tukey's "far out"),
+_LEAST = 1.001  # and how far apart the ends are at least, as a ratio
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -51,40 +54,41 @@ def membership_roc(case: Case, key: str = "") -> str | None:
             axis.set_major_locator(LogLocator(numticks=6))
             axis.set_minor_locator(NullLocator())
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        curves = []
-        for (row, rate), look in zip(rows, lines([row for row, _ in rows]), strict=True):
-            line = axes.step(_GRID, rate, where="post", clip_on=True, **look)[0]
-            curves.append((_read(rate), line, printable(row.name, NAME) + " (ideal)" * (row.role == "retrained")))
-        curves.sort(key=lambda each: -each[0])
+        looks, curves = lines(case, all_named=False), []
+        for row, rate in rows:
+            line = axes.step(_GRID, rate, where="post", clip_on=True, **looks[row.name])[0]
+            curves.append((-_read(rate), row, line, " (ideal)" * (row.role == "retrained")))
         guess = Line2D([], [], color=MUTED, linewidth=1, linestyle=":")
-        drawing.legend(
-            [*(line for _, line, _ in curves), guess],
-            [*(f"\u200a{name}" for *_, name in curves), "guessing"],
-            loc="outside lower left",
-            ncols=3,
-            handlelength=2.4,
-            columnspacing=1.4,
-        )
+        name_lines(drawing, curves, ("guessing", guess))
         return inline(drawing, title, f"membership roc {key or case.title}")
 
 
 def loss_histograms(case: Case, key: str = "") -> str | None:
-    """Loss of forgotten and of unseen examples, a panel for each model; None when no model has both."""
+    """Loss of forgotten and of unseen examples, a panel for each model; None when no model has both.
+
+    All panels have the same bins, unless the target would fill but one of them: then each has bins of its own.
+    """
     known = [(row, _losses(row.curves.forget_losses), _losses(row.curves.unseen_losses)) for row in drawn(case) if row.curves]
     rows = [(row, forget, unseen) for row, forget, unseen in known if len(forget) and len(unseen)]
     if not rows:
         return None
     title = "Losses of forgotten and of unseen examples: the ideal is that both have the same shape, as after retraining"
-    edges = _edges(case, np.concatenate([losses for _, *both in rows for losses in both]))
-    panels = [Panel(row, shares(forget, edges), shares(unseen, edges)) for row, forget, unseen in rows]
+    both = [np.concatenate([forget, unseen]) for _, forget, unseen in rows]
+    common = _edges(case, np.concatenate(both))
+    own = any(row.role == "retrained" and _one_bin(losses, common) for (row, *_), losses in zip(rows, both, strict=True))
+    bins = [_fitted(forget, unseen) if own else common for _, forget, unseen in rows]
+    panels = [
+        Panel(row, shares(forget, edges), shares(unseen, edges), edges)
+        for (row, forget, unseen), edges in zip(rows, bins, strict=True)
+    ]
+    scale = "logarithmic" + "; each panel has a range of its own" * own
     with style():
         drawing = draw_panels(
             panels,
-            edges,
             (title, "Losses of forgotten and of unseen examples"),
-            f"loss of one example{f', {case.loss_unit}' if case.loss_unit else ''} (logarithmic)",
+            f"loss of one example{f', {case.loss_unit}' if case.loss_unit else ''} ({scale})",
             ("forgotten", "unseen, of the same kind"),
-            lambda axes: _decades(axes, edges),
+            _fractions if own else _decades,
         )
         return inline(drawing, title, f"loss histograms {key or case.title}")
 
@@ -120,6 +124,39 @@ def _edges(case: Case, losses: Array) -> Array:
         return _NATS
     low, high = np.floor(np.log10(np.quantile(known, _REST))), np.ceil(np.log10(known.max()))
     return np.logspace(max(low, high - _DECADES), max(high, low + 1), len(_NATS))
+
+
+def _one_bin(losses: Array, edges: Array) -> bool:
+    """Whether the middle nine tenths of the losses span no more than a bin does."""
+    low, high = np.quantile(losses, (0.05, 0.95), method="nearest")
+    return bool(low > 0 and high < low * edges[1] / edges[0])
+
+
+def _fitted(*sets: Array) -> Array:
+    """Bins over the bulk of the losses of one model; what is farther away is left to the outermost."""
+    known = [np.log(losses[np.isfinite(losses) & (losses > 0)]) for losses in sets]
+    ends = [end for logs in known if len(logs) for end in _bulk(logs)] or [*np.log(_NATS)]
+    low, high = np.exp(min(ends)), np.exp(max(ends))
+    bins = int(np.clip(2 * min(len(losses) for losses in sets) ** 0.5, *_BINS))
+    return np.geomspace(low, max(high, low * _LEAST), bins + 1)
+
+
+def _bulk(values: Array) -> tuple[float, float]:
+    """Where the middle 98 % lie, or less where some are far out."""
+    first, low, high, last = np.quantile(values, (_REACH, 0.25, 0.75, 1 - _REACH))
+    beyond = _FENCE * (high - low)
+    return max(first, low - beyond), min(last, high + beyond)
+
+
+def _fractions(axes: Axes, edges: Array) -> None:
+    """A logarithmic axis of any span, with three ticks of as few digits as tell them apart."""
+    places = np.geomspace(edges[0], edges[-1], 9)[1::3]
+    ticks = next(
+        found for digits in range(2, 9) if len(found := {float(f"{place:.{digits}g}") for place in places}) == len(places)
+    )
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(sorted(ticks), [f"{tick:.6g}" for tick in sorted(ticks)])
 
 
 def _decades(axes: Axes, edges: Array) -> None:

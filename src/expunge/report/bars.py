@@ -20,7 +20,7 @@ from expunge.report.canvas import (
     style,
 )
 from expunge.report.evidence import Case, Row
-from expunge.report.measures import finite, printable, score_kind, score_words, short, unit_of, written
+from expunge.report.measures import finite, group_words, printable, score_kind, score_words, short, unit_of, written
 
 _NAME = 22
 _CLASS_NAME = 12  # characters that a name has where there are most classes; where there are fewer, more
@@ -35,7 +35,7 @@ def per_class(case: Case, key: str = "") -> str | None:
     """Score on unseen examples of each class, models by classes; None when fewer than two classes were measured.
 
     Of many classes those are shown that differ most between models. Where the score is an error, classes are bands of
-    the target.
+    the target; of recommendations they are groups of pairs.
     """
     rows = [row for row in case.rows if row.curves is not None and len(row.curves.group_scores) > 0]
     names = list(dict.fromkeys(name for row in rows for name in (row.curves.group_scores if row.curves else ())))
@@ -44,7 +44,7 @@ def per_class(case: Case, key: str = "") -> str | None:
     gold = next((row for row in rows if row.role == "retrained"), None)
     base = gold or next((row for row in rows if row.role == "original"), rows[0])
     shown = _most_changed(names, rows, base)
-    group, groups = ("class", "classes") if case.higher_is_better else ("band", "bands")
+    group, groups = group_words(case)
     what = f"the {len(shown)} of {len(names)} {groups} that differ most" if len(shown) < len(names) else f"every {group}"
     score, kind = score_words(case.score_name), score_kind(case.score_name)
     title = f"{score[:1].upper()}{score[1:]} on unseen examples of {what}"
@@ -88,14 +88,15 @@ def per_class(case: Case, key: str = "") -> str | None:
                 text = f"{100 * value:.0f}" if kind == "percent" else short(value)
                 axes.text(column, line, text, ha="center", va="center_baseline", fontsize=SMALL, color=INK)
         axes.set(xlim=(-0.5, len(shown) - 0.5), ylim=(len(rows) - 0.5, -0.5))
-        axes.set_xticks(range(len(shown)), [f"{printable(name, room)}{' ▼' * (name in lost)}" for name in shown])
+        axes.set_xticks(range(len(shown)), [_in_lines(name, room) + " ▼" * (name in lost) for name in shown])
         axes.set_yticks(range(len(rows)), [_titled(row) for row in rows])
         axes.tick_params(length=0, labelcolor=INK)
         for label, row in zip(axes.get_yticklabels(), rows, strict=True):
             label.set_fontweight("bold" if row is gold else "normal")
         unit = f", {unit}" if (unit := unit_of(kind, case.unit)) else ""
         marked = f"   ▼ retraining without the data changes this {group} by itself" if lost else ""
-        axes.set_xlabel(f"{group}; in the cells: {score}{unit}{marked}", loc="left")
+        of = " (times that the item was chosen, items that the user chose)" if case.score_name == "pair_auc" else ""
+        axes.set_xlabel(f"{group}{of}; in the cells: {score}{unit}{marked}", loc="left")
         above, below = (Rectangle((0, 0), 1, 1, facecolor=color, alpha=_STRONGEST) for color in SERIES[:2])
         same = Rectangle((0, 0), 1, 1, fill=False, edgecolor=LINE)
         drawing.legend(
@@ -171,6 +172,16 @@ def _times(ratio: float) -> str:
 
 def _titled(row: Row) -> str:
     return printable(row.name, _NAME) + (" (target)" if row.role == "retrained" else "")
+
+
+def _in_lines(name: str, room: int) -> str:
+    """A name that is too long for one line in as many as it has parts.
+
+    >>> _in_lines("item 3-9, user 10-29", 12), _in_lines("red, green", 12), _in_lines("a very long name", 12)
+    ('item 3-9\\nuser 10-29', 'red, green', 'a very long…')
+    """
+    parts = [name] if len(name) <= room else name.split(", ")
+    return "\n".join(printable(part, room) for part in parts)
 
 
 def _score(row: Row, name: str) -> float | None:

@@ -225,6 +225,13 @@ def score_words(score_name: str) -> str:
     return " ".join(word.upper() if word in _ACRONYMS else word for word in score_name.split("_"))
 
 
+def group_words(case: Case) -> tuple[str, str]:
+    """What the groups are that scores are averaged over: one of them, and many."""
+    if not case.higher_is_better:
+        return "band", "bands"
+    return ("class", "classes") if case.score_name == "accuracy" else ("group", "groups")
+
+
 def printable(text: str, most: int | None = None) -> str:
     """One line without control characters, cut to `most` characters.
 

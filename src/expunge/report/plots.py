@@ -38,7 +38,7 @@ _CAPTIONS = {
     membership_roc: (
         "An attacker sees only the loss of each example. A line far above the dotted one, at its left end above all, "
         "means that some forgotten examples are found with few false alarms. The ideal is the line of the retrained "
-        "model. From the first seed."
+        "model; of many methods only those that come nearest to it on all checks have a colour. From the first seed."
     ),
     relative_difference: (
         "The farther left a curve, the closer the model's answers lie to the retrained one's, example by example. Where "

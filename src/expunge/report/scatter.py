@@ -114,11 +114,11 @@ def forget_against_retain(case: Case, key: str = "") -> str | None:
             )
         obstacles = _draw(axes, points) + _markers(axes, close)
         labels = [_label(point) for point in points if point not in close]
-        if close:
+        if window is not None:
             gold = next(point for point in close if point.row.role == "retrained")
             rest = len(close) - 1
             text = f"{_label(gold).text} + {rest} more: see the close up"
-            labels.append(Label(gold.x, gold.y, text, INK, bold=True))
+            labels.append(Label(gold.x, gold.y, text, INK, bold=True, reach=(window[1] - gold.x, window[3] - gold.y)))
         place(axes, labels, obstacles)
         _legend(drawing, axes, points, box)
         return inline(drawing, title, f"forget against retain {key or case.title}")

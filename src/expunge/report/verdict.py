@@ -101,9 +101,14 @@ def matching(case: Case) -> tuple[Row, ...]:
 
 def best(case: Case) -> Row | None:
     """The fastest method that matches; else the one that misses least; None where there is no method."""
-    if rows := matching(case):
-        return rows[0]
-    return min(case.methods, key=lambda row: _misses(row, case), default=None)
+    return next(iter(nearest(case)), None)
+
+
+def nearest(case: Case) -> list[Row]:
+    """The methods that match, fastest first, then the others, those first that miss least."""
+    passed = matching(case)
+    others = [row for row in case.methods if row not in passed]
+    return [*passed, *sorted(others, key=lambda row: _misses(row, case))]
 
 
 def verdict(case: Case) -> str:

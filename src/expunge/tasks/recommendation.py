@@ -86,8 +86,9 @@ class RecommendationTask(Task[PairBatch]):
         return popular * (len(_ACTIVE) + 1) + _bucket(interactions.activity[batch.users] - itself, _ACTIVE)
 
     def group_name(self, group: int) -> str:
+        """How often the item was chosen, and how many items the user chose: short, for a column of many."""
         popular, active = divmod(group, len(_ACTIVE) + 1)
-        return f"item chosen {_span(popular, _POPULAR)} times, user with {_span(active, _ACTIVE)} items"
+        return f"item {_span(popular, _POPULAR)}, user {_span(active, _ACTIVE)}"
 
     def as_trained(self, split: Split) -> Split:
         """The same parts, read on the interactions as they were before the request, as the original model was used."""
