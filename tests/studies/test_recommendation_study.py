@@ -20,6 +20,7 @@ from expunge.studies.comparison import ORIGINAL, RETRAINED, SECOND
 from expunge.studies.recommendation import KINDS, RecommendationStudy
 from expunge.studies.recommendation_scenarios import (
     RECIPE,
+    SLOW,
     TIKTOK_RECIPE,
     methods_for,
     request_for,
@@ -172,7 +173,7 @@ def test_settings_are_plain_values_that_say_what_was_chosen(made):
     for title, forget in zip(FOUR, KINDS, strict=True):
         chosen = plan.settings[title]
         assert chosen["network"] == f"mgcn, {size:,} parameters" and chosen["recipe"] == repr(RECIPE)
-        assert chosen["methods"] == {name: repr(each) for name, each in methods_for(forget, RECIPE, ("scif", "ifru")).items()}
+        assert chosen["methods"] == {name: repr(each) for name, each in methods_for(forget, RECIPE, SLOW).items()}
 
 
 # ---- methods ----------------------------------------------------------------------------------------------------------------
@@ -200,7 +201,7 @@ def test_a_case_leaves_out_what_says_nothing_there():
     gone, items, pairs, features = (methods_for(forget, RECIPE).keys() for forget in KINDS)
     assert gone == items and gone - pairs == {"reset-rows"} and not pairs - gone
     turned = {name for name in gone if name.startswith("mmrecun")} | {"amun", "gradient-ascent", "neggrad-plus"}
-    assert gone - features == turned and len(turned) == 8 and not features - gone
+    assert gone - features == turned and len(turned) == 12 and not features - gone
 
 
 def test_many_cases_go_without_what_is_slow_and_a_large_set_without_the_parts_of_mmrecun(made, monkeypatch):
@@ -209,7 +210,7 @@ def test_many_cases_go_without_what_is_slow_and_a_large_set_without_the_parts_of
         return [set(plan.settings[title]["methods"]) for title in plan.forgotten]
 
     every = set(methods_for("users", RECIPE))
-    assert rows("quick") == [every] and rows("full")[0] == every - {"scif", "ifru"}
+    assert rows("quick") == [every] and rows("full")[0] == every - set(SLOW)
     monkeypatch.setattr(recommendation_scenarios, "MANY", 10)
     assert rows("quick") == [every - {"mmrecun-long", "mmrecun-reverse", "mmrecun-forward"}]
 
@@ -219,7 +220,7 @@ def test_rates_follow_the_recipe():
         methods = methods_for("users", recipe)
         rate = recipe.optimizer.learning_rate
         turns = [method for method in methods.values() if isinstance(method, MMRecUN)]
-        assert len(turns) == 5
+        assert len(turns) == 9
         assert all(each.forward_optimizer == recipe.optimizer for each in turns)
         assert all(each.reverse_optimizer.learning_rate == pytest.approx(2.5 * rate) for each in turns)
         assert methods["finetune"] == Finetune(recipe.epochs // 5, recipe.optimizer, recipe.schedule)

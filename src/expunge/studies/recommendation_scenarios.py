@@ -50,7 +50,8 @@ TIKTOK_RECIPE = Retrain(epochs=23, optimizer=Optimizer("adam", 1e-3), schedule="
 FISHER_EXAMPLES = 200  # each costs a pass back through the whole network
 MANY = 50_000  # training pairs; of a larger set MMRecUN's parts have no rows
 PARTS = ("mmrecun-long", "mmrecun-reverse", "mmrecun-forward")
-SLOW = ("scif", "ifru")  # each takes as long as several trainings
+FEW_CYCLES = (1, 2, 4, 8)  # of MMRecUN, to see how long it takes before it destroys the model
+SLOW = ("scif", "ifru", *(f"mmrecun-{cycles}" for cycles in FEW_CYCLES))  # take as long as several trainings
 SEES_FEATURES = ("mgcn", "freedom", "vbpr")  # networks that read what is known of items
 
 
@@ -147,6 +148,7 @@ def _all_methods(recipe: Retrain) -> dict[str, Method]:
         "level-scores": LevelScores(),
         "mmrecun": turns,
         "mmrecun-negate": replace(turns, reverse="negate"),
+        **{f"mmrecun-{cycles}": replace(turns, stop="never", cycles=cycles) for cycles in FEW_CYCLES},
         "mmrecun-long": replace(turns, stop="never", cycles=12),
         "mmrecun-reverse": replace(turns, stop="never", cycles=6, forward_epochs=0),
         "mmrecun-forward": replace(turns, stop="never", cycles=4, reverse_epochs=0),
