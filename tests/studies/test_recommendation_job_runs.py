@@ -17,6 +17,7 @@ from expunge import Engine
 from expunge.data import InteractionSource
 from expunge.errors import BadFile, BadRequest, BadSetting, ExpungeError, WrongTask
 from expunge.interactions import Interactions
+from expunge.requests import ForgetItems, ForgetPairs, ForgetUsers
 from expunge.storage import load_weights, read_weights
 from expunge.studies.job import parse_job
 from expunge.studies.run import prepare, run
@@ -88,6 +89,7 @@ def served(made) -> Callable[[str], Path]:
                 Path("job.yaml").write_text(JOBS[name])
                 printed = call("run", "job.yaml", "--out", f"run-{len(done)}")
             assert printed.exit_code == 0 and "index.parquet: lists for" in printed.stdout, printed.output
+            assert f"Lists:  run-{len(done)}/index.parquet" in printed.stdout
             done[name] = made / f"run-{len(done)}"
         return done[name]
 
@@ -291,6 +293,26 @@ def test_a_faulty_job_ends_with_code_2_and_writes_nothing(files):
     done = call("run", "job.yaml", "--out", "out")
     assert done.exit_code == 2 and not Path("out").exists() and "Traceback" not in done.output
     assert "job.yaml, line 3, request: user 'eve' is not known" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "request_", "features"),
+    [
+        (("--users-in", "leavers.txt"), ForgetUsers(("u3", "u7")), None),
+        (("--items-in", "films.txt", "--features", "arrays"), ForgetItems(("i3",)), Path("arrays")),
+        (("--pairs-in", "withdrawn.csv"), ForgetPairs((("u1", "i2"),)), None),
+    ],
+)
+def test_options_ask_for_what_a_job_file_would(files, monkeypatch, options, request_, features):
+    Path("leavers.txt").write_text("u3\nu7\n")
+    Path("films.txt").write_text("i3\n")
+    Path("withdrawn.csv").write_text("user,item\nu1,i2\n")
+    jobs = []
+    monkeypatch.setattr(sys.modules["expunge.cli.app"], "_serve", lambda job, *rest: jobs.append(job))
+    done = call("forget", "--data", "clicks.csv", "--model", "bpr-mf", "--method", "auto", *options)
+    assert done.exit_code == 0, done.output
+    (job,) = jobs
+    assert job.request == request_ and job.data.features == features and list(job.methods) == ["level-scores"]
 
 
 def test_the_example_can_be_run():

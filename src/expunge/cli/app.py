@@ -58,7 +58,16 @@ def forget(
     ] = None,
     nodes_in: Annotated[Path | None, typer.Option(help="Of a graph: file with a node on each line.")] = None,
     label: Annotated[str | None, typer.Option(help="Of a graph: class of nodes to forget.")] = None,
+    users_in: Annotated[Path | None, typer.Option(help="Of a recommender: file with a user on each line.")] = None,
+    items_in: Annotated[Path | None, typer.Option(help="Of a recommender: file with an item on each line.")] = None,
+    pairs_in: Annotated[
+        Path | None, typer.Option(help="Of a recommender: CSV file with a header, the user and the item of each pair.")
+    ] = None,
     columns: Annotated[Path | None, typer.Option(help="CSV file with a header and a line for each training row.")] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(help="Of a recommender: folder with NAME.npy, or one such file; of a graph: CSV of its nodes."),
+    ] = None,
     target: Annotated[str | None, typer.Option(help="Column of a table to predict.")] = None,
     method: Annotated[list[str] | None, typer.Option(help="Method, see `expunge methods`, or auto; repeatable.")] = None,
     epochs: Annotated[int, typer.Option(help="Epochs of the recipe of original and retrained model.")] = 15,
@@ -69,7 +78,7 @@ def forget(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Forget a class, rows, people, or parts of a graph, without writing a job file; for recommenders write one."""
+    """Forget a class, rows, people, parts of a graph, users or items of a recommender, without writing a job file."""
     from expunge.studies.job import parse_job
 
     request: dict[str, Any] = {
@@ -84,10 +93,19 @@ def forget(
         "edges_in": edges_in and str(edges_in),
         "nodes_in": nodes_in and str(nodes_in),
         "label": label,
+        "users_in": users_in and str(users_in),
+        "items_in": items_in and str(items_in),
+        "pairs_in": pairs_in and str(pairs_in),
     }
     job = {
         "seed": seed,
-        "data": _given(name=data, target=target, train=train, columns=columns and str(columns)),
+        "data": _given(
+            name=data,
+            target=target,
+            train=train,
+            columns=columns and str(columns),
+            features=features and str(features),
+        ),
         "model": _given(name=model, weights=weights and str(weights)),
         "training": {"epochs": epochs},
         "request": _given(**request),
@@ -214,7 +232,8 @@ def _serve(job: Any, out: Path, overwrite: bool, as_json: bool) -> None:
     if as_json:
         typer.echo((out / "audit.json").read_text(), nl=False)
         return
-    typer.echo(f"Report: {out / 'report.html'}\nModel:  {out / 'model.safetensors'}\n")
+    written = {"Report": "report.html", "Model": "model.safetensors", "Lists": "index.parquet"}
+    typer.echo("".join(f"{what + ':':<8}{out / name}\n" for what, name in written.items() if (out / name).exists()))
     print_summary(evidence, Console())
 
 
