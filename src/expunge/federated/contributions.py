@@ -98,6 +98,11 @@ class Contributions:
         }
         self.rounds[client] = self.rounds.get(client, 0) + 1
 
+    def watch(self, round: int, before: Mapping[str, Tensor], sent: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Add what all clients have sent back in a round; see :meth:`add`. It watches a federation that is played."""
+        for client, after in sent.items():
+            self.add(client, before, after)
+
     def of(self, clients: Collection[str]) -> dict[str, Tensor]:
         """The mean over some clients of what each has changed in a round, float32, by name.
 
