@@ -7,14 +7,16 @@ import pytest
 import torch
 
 import tiny_interactions as tiny
+from expunge.audits import References, Subject
 from expunge.engine import Engine
 from expunge.errors import BadSetting
 from expunge.methods import RecEraser
 from expunge.methods.rec_eraser import Attention, Ensemble, assigned, balanced, shard_of, shard_of_each
 from expunge.optimizers import Optimizer
+from expunge.studies.comparison import default_audits, examine
 from expunge.tasks import RecommendationTask
 from tiny import same_weights
-from tiny_rivals import Own, split_for, unlearned
+from tiny_rivals import KINDS, Own, split_for, unlearned
 
 # ---- rec-eraser ---------------------------------------------------------------------------------------------------------
 
@@ -158,6 +160,17 @@ def test_modules_of_the_users_own_answer_by_the_mean_of_their_scores():
     with torch.no_grad():
         alone = torch.stack([task.outputs(member, batch) for member in result.members])
         torch.testing.assert_close(task.outputs(result, batch), alone.mean(0))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_audit_reads_an_ensemble(kind):
+    """It has no rows of its own, which an audit might look for."""
+    result = unlearned(replace(SHARDS, epochs=1), kind)
+    task, engine = tiny.task(), Engine(progress=False)
+    subjects = [Subject(name, model, task, split_for(kind), engine) for name, model in (("a", result), ("b", tiny.trained()))]
+    audits = [audit for audit in default_audits(task) if audit.name not in ("relearning", "anamnesis")]  # those train for long
+    figures = examine(subjects[:1], References(subjects[1], (subjects[1],)), audits)["a"]
+    assert figures["recall"].value is not None and ("feature_cosine" in figures) == (kind in ("items", "features"))
 
 
 def test_more_shards_than_users_are_refused():

@@ -75,7 +75,7 @@ class FeatureRecovery(Audit):
         if not removed:
             return None
         with torch.no_grad(), evaluating(subject.model):
-            embeddings = network.embeddings(read.to(network.user_rows.device))[1].float().cpu()
+            embeddings = network.embeddings(read.to(next(network.parameters()).device))[1].float().cpu()
         found = []
         for name, items in removed.items():
             stay = left.features[name].any(1) & left.offered & (left.popularity > 0)
