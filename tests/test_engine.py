@@ -210,6 +210,16 @@ class TestResume:
         quiet().remember("figures", "a", find)
         assert len(found) == 4, "another scope, and no folder to keep anything in"
 
+    def test_values_that_are_no_numbers_and_the_history_of_finding_them_are_kept(self, tmp_path):
+        def find(engine):
+            engine.fit(fresh(), loss, data(), epochs=2)
+            return {"auc": float("nan")}
+
+        first, again = quiet(folder=tmp_path), quiet(folder=tmp_path)
+        first.remember("figures", "a", lambda: find(first))
+        values = again.remember("figures", "a", lambda: find(quiet(seed=9)))
+        assert math.isnan(values["auc"]) and len(first.history) == 2 and again.history == first.history
+
     def test_early_stopping_survives_a_restart(self, tmp_path):
         def scores():
             values = iter([1.0, 3.0, 2.0, 1.0, 9.0])

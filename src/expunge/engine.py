@@ -30,7 +30,7 @@ from expunge.meters import peak_memory, warm_up
 from expunge.optimizers import Optimizer, Schedule, learning_rate_factor
 from expunge.progress import ProgressBar
 from expunge.split import Epochs, Stream, one_epoch, stream_digest
-from expunge.storage import load_weights, read_weights, weights_hash, write_json, write_weights
+from expunge.storage import load_weights, read_weights, weights_hash, write_text, write_weights
 
 Loss = Callable[[nn.Module, Any], Tensor | dict[str, Tensor]]
 
@@ -317,17 +317,19 @@ class Engine:
             return model, seconds
 
     def remember(self, name: str, key: str, find: Callable[[], Any]) -> Any:
-        """Values that JSON can hold and that take long to find; a restarted run reads them instead.
+        """Values that JSON can hold, NaN too, and that take long to find; a restarted run reads them instead.
 
         Args:
             key: all that the values depend on; what was kept for another key is found again.
         """
         path = None if self.folder is None else self.folder.joinpath(*self._scope, f"{name}.json")
         if path is not None and path.exists() and (kept := json.loads(path.read_text()))["key"] == key:
+            self.history += kept["history"]
             return kept["values"]
+        before = len(self.history)
         values = find()
         if path is not None and self.is_main:
-            write_json(path, {"key": key, "values": values})
+            write_text(path, json.dumps({"key": key, "values": values, "history": self.history[before:]}))
         return values
 
     def _path(self, full_name: str) -> Path:

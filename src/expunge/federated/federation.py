@@ -85,7 +85,7 @@ class Federation:
     def asked(self, round: int, engine: Engine) -> tuple[str, ...]:
         """Who is asked in a round, sorted."""
         names = sorted(self.clients)
-        count = max(1, round_half_up(self.fraction * len(names)))
+        count = max(1, int(self.fraction * len(names) + 0.5))
         order = torch.randperm(len(names), generator=engine.generator("asked", round))
         return tuple(sorted(names[place] for place in order[:count].tolist()))
 
@@ -109,19 +109,19 @@ class Federation:
         """
         model = copy.deepcopy(model).to(engine.device)
         for number in range(first, first + (self.rounds if rounds is None else rounds)):
-            before, sent = state_of(model), dict[str, State]()
+            before, sent, examples = state_of(model), dict[str, State](), []
             for client in self.asked(number, engine):
                 local = copy.deepcopy(model)
                 with engine.seeded("client", client, number):
                     generator = engine.generator("client", client, number, "order")
-                    train_client(local, loss, self.clients[client], self.local_epochs, self.optimizer, generator)
+                    count = train_client(local, loss, self.clients[client], self.local_epochs, self.optimizer, generator)
                 sent[client] = state_of(local)
+                examples.append(count if self.weighting == "examples" else 1)
                 if not all(value.isfinite().all() for value in sent[client].values()):
                     raise Diverged(f"client {client} ended round {number} with values that are not finite; take a smaller step")
             for watch in watchers:
                 watch(number, before, sent)
-            weights = [examples_of(self.clients[client]) if self.weighting == "examples" else 1.0 for client in sent]
-            model.load_state_dict(average(list(sent.values()), weights))
+            model.load_state_dict(average(list(sent.values()), examples))
         return model.eval()
 
 
@@ -170,13 +170,3 @@ def average(states: Sequence[Mapping[str, Tensor]], weights: Sequence[float]) ->
         else:
             found[name] = values.amax(0)
     return found
-
-
-def examples_of(stream: Stream) -> float:
-    """How many examples a client has; batches where they are not counted."""
-    return float(getattr(stream, "examples", None) or len(stream))  # type: ignore[arg-type]
-
-
-def round_half_up(value: float) -> int:
-    """A half is rounded up, so that more clients are asked rather than fewer."""
-    return int(value + 0.5)

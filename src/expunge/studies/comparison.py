@@ -79,26 +79,29 @@ def compare(
 
 def examine(subjects: Iterable[Subject], references: References, audits: Sequence[Audit]) -> dict[str, dict[str, Figure]]:
     """Every audit's figures for every subject; those that a restarted run had found already are read."""
-    held_against = (references.original, *references.retrained)
-    beside = " ".join(_told(subject) for subject in held_against if subject is not None)
-    found: dict[str, dict[str, Figure]] = {}
-    for subject in subjects:
+    asked = list(subjects)
+    held_against = [each for each in (references.original, *references.retrained) if each is not None]
+    splits = {id(each.split): each.split for each in (*asked, *held_against)}
+    digests = {place: stream_digest(split) for place, split in splits.items()}
 
-        def ask(subject: Subject = subject) -> dict[str, Any]:
-            figures: dict[str, Figure] = {}
-            for audit in audits:
-                figures |= audit(subject, references)
-            return {metric: asdict(figure) for metric, figure in figures.items()}
+    def told(subject: Subject) -> str:
+        """All of a subject that figures depend on."""
+        weights, data = weights_hash(subject.model), digests[id(subject.split)]
+        return f"{weights} {data} seed {subject.engine.seed} in {subject.seconds} s"
 
-        key = f"{_told(subject)} beside {beside or 'nothing'} asked {[repr(audit) for audit in audits]}"
-        values = subject.engine.remember(f"{subject.name}-figures", key, ask)
+    def figures(subject: Subject) -> dict[str, Any]:
+        found: dict[str, Figure] = {}
+        for audit in audits:
+            found |= audit(subject, references)
+        return {metric: asdict(figure) for metric, figure in found.items()}
+
+    besides = f"beside {' '.join(map(told, held_against)) or 'nothing'} asked {[repr(audit) for audit in audits]}"
+    found = {}
+    for subject in asked:
+        name, key = f"{subject.name}-figures", f"{told(subject)} {besides}"
+        values = subject.engine.remember(name, key, partial(figures, subject))
         found[subject.name] = {metric: _figure(**value) for metric, value in values.items()}
     return found
-
-
-def _told(subject: Subject) -> str:
-    """All of a subject that figures depend on."""
-    return f"{weights_hash(subject.model)} {stream_digest(subject.split)} seed {subject.engine.seed} in {subject.seconds} s"
 
 
 def _figure(value: float | None, ideal: float | None, interval: Sequence[float] | None, note: str) -> Figure:

@@ -26,15 +26,13 @@ from expunge.requests import ForgetClass, ForgetFraction, ForgetRows, ForgetWher
 from expunge.requests.graph_request import GraphRequest
 from expunge.requests.interaction_request import InteractionRequest
 from expunge.studies.advice import recommended
-from expunge.studies.graph_job import FORMS as ON_GRAPHS
 from expunge.studies.graph_job import graph_request_from, predicted
+from expunge.studies.kinds import FORMS, AnyRequest, misfit
 from expunge.studies.locate import line_of
-from expunge.studies.recommendation_job import FORMS as ON_RECOMMENDERS
 from expunge.studies.recommendation_job import interaction_request_from
 from expunge.tasks.regression import rising
 
 Location = tuple[str | int, ...]
-AnyRequest = Request | GraphRequest | InteractionRequest
 EXAMPLES, PAIRS = 64, 2048  # in a batch; of a recommender, where each step reads the whole network
 
 
@@ -234,45 +232,13 @@ def _checked(content: dict[str, Any], text: str, source: str) -> Job:
     )
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """What requests may be about: how they are spelled out, and which settings of `data` and `task` are for it."""
-
-    name: str
-    request: type
-    forms: str
-    settings: Mapping[str, tuple[str, ...]]
-
-
-_REQUESTS = (
-    "{class: 3}, {rows: [1, 5]}, {rows_in: rows.txt}, {column: user_id, values: [a]}, {where: 'price <= 1e5'}, {fraction: 0.05}"
-)
-_OF_ROWS = ("name", "train", "holdout", "size", "grayscale", "columns", "target", "holdout_share")
-_OF_NUMBERS = ("loss", "delta", "quantiles", "distance")
-_OF_GRAPHS = ("name", "features", "triples", "fanout")
-_OF_RECOMMENDERS = ("name", "features", "minimum_rating", "minimum_count")
-_KINDS = (
-    _Kind("rows", Request, _REQUESTS, {"data": _OF_ROWS, "task": _OF_NUMBERS}),
-    _Kind("graphs", GraphRequest, ON_GRAPHS, {"data": _OF_GRAPHS, "task": ("predict",)}),
-    _Kind("recommenders", InteractionRequest, ON_RECOMMENDERS, {"data": _OF_RECOMMENDERS, "task": ()}),
-)
-
-
 def _check_fit(fields: _Fields, request: AnyRequest) -> None:
     """Refuse settings that are for other data than the request is about."""
-    kind = next(each for each in _KINDS if isinstance(request, each.request))
     for part, given in (("data", fields.data), ("task", fields.task)):
-        takes = kind.settings[part]
         for name in sorted(given.model_fields_set if given else ()):
-            if name in takes or getattr(given, name) is None or getattr(given, name) is False:  # switched off
-                continue
-            others = [each for each in _KINDS if name in each.settings[part]]
-            forms = "; ".join(f"on {each.name} a request is one of {each.forms}" for each in others)
-            raise _At(
-                (part, name),
-                f"{name} is for {' and '.join(each.name for each in others)}, and {request.describe()} is a request on "
-                f"{kind.name}, for which {part} takes {', '.join(takes) or 'no settings'}; {forms}",
-            )
+            value = getattr(given, name)
+            if value is not None and value is not False and (message := misfit(request, part, name)):
+                raise _At((part, name), message)
     if isinstance(request, GraphRequest) and isinstance(fields.data.features, dict):
         raise _At(("data", "features"), "on graphs it is one file, the table of the nodes; only recommenders take several")
 
@@ -379,10 +345,7 @@ def request_from(fields: Mapping[str, Any]) -> Request:
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise BadSetting(f"the seed of a request is a whole number, not {seed!r}")
         return ForgetFraction(float(fraction), seed)
-    raise BadSetting(
-        f"a request is one of {_REQUESTS}; on graphs {ON_GRAPHS}; on recommenders {ON_RECOMMENDERS}; "
-        f"these fields make none: {', '.join(sorted(keys)) or 'none'}"
-    )
+    raise BadSetting(f"a request is one of {FORMS}; these fields make none: {', '.join(sorted(keys)) or 'none'}")
 
 
 def _comparison(fields: Mapping[str, Any]) -> Request:
