@@ -106,6 +106,10 @@ class Engine:
         finally:
             self._scope = self._scope[:-1]
 
+    def full_name(self, name: str) -> str:
+        """`name` with those of all scopes around it before it."""
+        return "/".join((*self._scope, name))
+
     def seed_for(self, *names: object) -> int:
         """A 63-bit seed for the purpose that `names` spell out, below the current scope."""
         key = "/".join(str(part) for part in (self.seed, *self._scope, *names))
@@ -203,7 +207,7 @@ class Engine:
     def _start(self, name: str, model: nn.Module, optimizer: torch.optim.Optimizer, settings: tuple[Any, ...]) -> "_Run":
         """Wrap model and optimizer for this machine, and go back to the last checkpoint if there is one."""
         accelerator = self._accelerator = self._new_accelerator()
-        full_name = "/".join((*self._scope, name))
+        full_name = self.full_name(name)
         fingerprint = self._fingerprint(full_name, model, settings)
         wrapped, accelerated = accelerator.prepare(model, optimizer)
         inner = accelerated.optimizer  # Accelerate's wrapper adds only what loss scaling needs, and costs time at each step
@@ -280,11 +284,11 @@ class Engine:
     def keep(self, name: str, model: nn.Module, **facts: str) -> None:
         """Write `model` under `name` into the engine's folder, if it has one, for :meth:`kept` to find after a restart."""
         if self.folder is not None and self.is_main:
-            write_weights(self._path("/".join((*self._scope, name))), model.state_dict(), facts)
+            write_weights(self._path(self.full_name(name)), model.state_dict(), facts)
 
     def kept(self, name: str, model: nn.Module, **facts: str) -> tuple[nn.Module, dict[str, str]] | None:
         """Load into `model` what was kept under `name` with these facts; with all its facts, or None when there is nothing."""
-        path = None if self.folder is None else self._path("/".join((*self._scope, name)))
+        path = None if self.folder is None else self._path(self.full_name(name))
         if path is None or not path.exists():
             return None
         found = read_weights(path)[1]

@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from expunge.engine import Engine, on_device_of
 from expunge.errors import BadRequest, BadSetting, Diverged
@@ -109,44 +110,75 @@ class Federation:
         """
         model = copy.deepcopy(model).to(engine.device)
         for number in range(first, first + (self.rounds if rounds is None else rounds)):
-            before, sent, examples = state_of(model), dict[str, State](), []
-            for client in self.asked(number, engine):
-                local = copy.deepcopy(model)
-                with engine.seeded("client", client, number):
-                    generator = engine.generator("client", client, number, "order")
-                    count = train_client(local, loss, self.clients[client], self.local_epochs, self.optimizer, generator)
-                sent[client] = state_of(local)
-                examples.append(count if self.weighting == "examples" else 1)
-                if not all(value.isfinite().all() for value in sent[client].values()):
-                    raise Diverged(f"client {client} ended round {number} with values that are not finite; take a smaller step")
+            before, sent = state_of(model), self.sent(model, loss, engine, number)
             for watch in watchers:
                 watch(number, before, sent)
-            model.load_state_dict(average(list(sent.values()), examples))
+            model.load_state_dict(self.mean(sent))
         return model.eval()
+
+    def sent(self, model: nn.Module, loss: Loss, engine: Engine, number: int) -> dict[str, State]:
+        """What the clients that are asked send back in a round that begins with `model`, by name.
+
+        Raises:
+            Diverged: if a client's training gives values that are not finite.
+        """
+        found = {}
+        for client in self.asked(number, engine):
+            local = copy.deepcopy(model)
+            with engine.seeded("client", client, number):
+                generator = engine.generator("client", client, number, "order")
+                train_client(local, loss, self.clients[client], self.local_epochs, self.optimizer, generator)
+            found[client] = state_of(local)
+            if not all(value.isfinite().all() for value in found[client].values()):
+                raise Diverged(f"client {client} ended round {number} with values that are not finite; take a smaller step")
+        log_work(engine, rounds=1, client_passes=len(found) * self.local_epochs)
+        return found
+
+    def mean(self, sent: Mapping[str, State]) -> State:
+        """What the server makes of it: the mean, each client with its weight."""
+        return average(list(sent.values()), [self.weight(client) for client in sent])
+
+    def weight(self, client: str) -> float:
+        """How much a client counts in the mean."""
+        return float(examples_in(self.clients[client])) if self.weighting == "examples" else 1.0
 
 
 def train_client(
     model: nn.Module, loss: Loss, stream: Stream, epochs: int, optimizer: Optimizer, generator: torch.Generator
-) -> int:
+) -> None:
     """What a client does in a round: train `model` in place on its own data.
 
     Args:
         generator: draws the order of the data.
-
-    Returns:
-        the number of examples in one pass, by which the server may weigh the client.
     """
     model.train()
-    steps, examples = optimizer(parameter for parameter in model.parameters() if parameter.requires_grad), 0
+    steps = optimizer(parameter for parameter in model.parameters() if parameter.requires_grad)
     for _ in range(epochs):
-        examples = 0
         for batch in one_epoch(stream, generator):
             losses = loss(model, on_device_of(model, batch))
             steps.zero_grad(set_to_none=True)
             losses.mean().backward()
             steps.step()
-            examples += len(losses)
-    return examples
+
+
+def examples_in(stream: Stream) -> int:
+    """The number of examples in one pass, by which the server may weigh a client; counted where the stream does not know."""
+    known = getattr(stream, "examples", None)
+    if known is not None:
+        return int(known)
+    batches = one_epoch(stream, torch.Generator().manual_seed(0))
+    return sum(len(next(leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor))) for batch in batches)
+
+
+def log_work(engine: Engine, rounds: int = 0, client_passes: float = 0.0, stored_bytes: int = 0) -> None:
+    """Take down in the engine's history what was asked of the federation, for audits of what a result has cost.
+
+    Args:
+        client_passes: passes of a client over its data, summed over clients.
+        stored_bytes: what the server must have kept since before the request.
+    """
+    row = {"rounds": rounds, "client_passes": client_passes, "stored_bytes": stored_bytes}
+    engine.history.append({"federation": engine.full_name("federation"), **row})
 
 
 def state_of(model: nn.Module) -> State:
