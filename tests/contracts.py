@@ -147,6 +147,8 @@ def refuses_the_task_and_says_why(method: Method, world: World) -> None:
     wanted = " or ".join(kind.__name__ for kind in method.takes)
     assert method.why_not, "a method that does not take every task says why"
     message = f"{method.name} works on {wanted}, not on {type(task).__name__}: {method.why_not}"
+    if isinstance(task, method.takes):
+        message = f"{method.name} serves a {method.splits.__name__}, not a {type(world.split()).__name__}: {method.why_not}"
     with pytest.raises(WrongTask, match=f"^{re.escape(message)}$"):
         method(world.original(engine), task, world.split(), engine)
 
@@ -163,8 +165,8 @@ CONTRACTS: tuple[Callable[[Method, World], None], ...] = (
 
 
 def contracts_for(method: type[Method], world: World) -> tuple[Callable[[Method, World], None], ...]:
-    """All contracts where the method takes the world's task; else the one that it be refused."""
-    if not isinstance(world.task(), method.takes):
+    """All contracts where the method takes the world's task and request; else the one that it be refused."""
+    if not isinstance(world.task(), method.takes) or not isinstance(world.split(), method.splits):
         return (refuses_the_task_and_says_why,)
     return (
         CONTRACTS

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 import expunge.methods
+import tiny_federations
 import tiny_interactions
 from contracts import World, contracts_for, refuses_the_task_and_says_why
 from expunge.engine import Engine
+from expunge.federated.client_split import ClientSplit
 from expunge.methods import METHODS
 from tiny import band_split, class_split, original, regression_original, regression_task, task
 from tiny_graphs import link_original, link_split, link_task, node_original, node_split, node_task
@@ -35,6 +37,7 @@ WORLDS = {
         lambda _: copy.deepcopy(tiny_interactions.trained()),
         tensors=False,
     ),
+    "clients": World(task, lambda: tiny_federations.played()[1], lambda _: copy.deepcopy(tiny_federations.played()[0]), False),
 }
 CASES = [
     pytest.param(name, contract, world, id=f"{name}-{contract.__name__}-{place}")
@@ -42,6 +45,7 @@ CASES = [
     for place, world in WORLDS.items()
     for contract in contracts_for(METHODS[name], world)
     if (name, place) != ("certified-removal", "nodes")  # it takes linear networks alone; see its own tests
+    and (place == "clients") <= (METHODS[name].splits is ClientSplit)  # for all others the split is one of records
 ]
 
 
@@ -50,10 +54,25 @@ def test_contract(name, contract, world):
     contract(METHODS[name](**SETTINGS.get(name, {})), world)
 
 
+def test_the_methods_that_take_clients_out_of_a_federation():
+    assert {name for name, method in METHODS.items() if method.splits is ClientSplit} == {
+        "federated-retrain",
+        "conda",
+        "continue-without",
+        "fed-eraser",
+        "pga",
+        "weight-negation",
+        "fed-osd",
+        "update-subtraction",
+    }
+
+
 def test_the_methods_that_take_some_kinds_of_task_alone():
     refused: dict[str, set[str]] = {}
     for case in CASES:
         name, contract, world = case.values
+        if METHODS[name].splits is ClientSplit:  # they are refused for their requests
+            continue
         if contract is refuses_the_task_and_says_why:
             refused.setdefault(name, set()).add(next(place for place, each in WORLDS.items() if each is world))
     others = {"classification", "regression", "recommendation"}

@@ -4,8 +4,13 @@ from expunge.methods.amun import AmUn
 from expunge.methods.bad_teacher import BadTeacher
 from expunge.methods.blindspot import Blindspot
 from expunge.methods.certified_removal import CertifiedRemoval
+from expunge.methods.conda import ConDa
+from expunge.methods.continue_without import ContinueWithout
 from expunge.methods.d2dgn import D2DGN
 from expunge.methods.edge_drop import EdgeDrop
+from expunge.methods.fed_eraser import FedEraser
+from expunge.methods.fed_osd import FedOSD
+from expunge.methods.federated_retrain import FederatedRetrain
 from expunge.methods.finetune import Finetune
 from expunge.methods.gaussian_amnesiac import GaussianAmnesiac
 from expunge.methods.gif import GIF
@@ -18,6 +23,7 @@ from expunge.methods.megu import MEGU
 from expunge.methods.method import Method
 from expunge.methods.mmrecun import MMRecUN
 from expunge.methods.neggrad_plus import NegGradPlus
+from expunge.methods.pga import PGA
 from expunge.methods.random_labels import RandomLabels
 from expunge.methods.rec_eraser import RecEraser
 from expunge.methods.reset_rows import ResetRows
@@ -29,6 +35,8 @@ from expunge.methods.scrub import SCRUB
 from expunge.methods.shrink_perturb import ShrinkPerturb
 from expunge.methods.ssd import SSD
 from expunge.methods.unlink import Unlink
+from expunge.methods.update_subtraction import UpdateSubtraction
+from expunge.methods.weight_negation import WeightNegation
 from expunge.registry import by_name
 
 METHODS = by_name(
@@ -61,6 +69,14 @@ METHODS = by_name(
         RecEraser,
         SCIF,
         IFRU,
+        FederatedRetrain,
+        ConDa,
+        ContinueWithout,
+        FedEraser,
+        PGA,
+        WeightNegation,
+        FedOSD,
+        UpdateSubtraction,
     )  # in the papers' order
 )
 
@@ -70,6 +86,7 @@ __all__ = [
     "IFRU",
     "MEGU",
     "METHODS",
+    "PGA",
     "SCIF",
     "SCRUB",
     "SSD",
@@ -77,7 +94,12 @@ __all__ = [
     "BadTeacher",
     "Blindspot",
     "CertifiedRemoval",
+    "ConDa",
+    "ContinueWithout",
     "EdgeDrop",
+    "FedEraser",
+    "FedOSD",
+    "FederatedRetrain",
     "Finetune",
     "GNNDelete",
     "GaussianAmnesiac",
@@ -95,4 +117,6 @@ __all__ = [
     "SalUn",
     "ShrinkPerturb",
     "Unlink",
+    "UpdateSubtraction",
+    "WeightNegation",
 ]

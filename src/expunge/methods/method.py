@@ -18,11 +18,13 @@ from expunge.tasks import Task
 class Method(Registered, ABC):
     """Takes a trained model and returns a new one that has forgotten. Never changes the model that it is given.
 
-    A subclass defines :meth:`unlearn`, names the tasks it works on in `takes` when it needs more than a Task promises, and
-    sets `needs_retain` to False when it never looks at the retained data. `epochs=0` returns a copy of the original.
+    A subclass defines :meth:`unlearn`, names the tasks it works on in `takes` when it needs more than a Task promises, the kind
+    of split in `splits` when it needs to be told more than what goes and what stays, and sets `needs_retain` to False when it
+    never looks at the retained data. `epochs=0` returns a copy of the original.
     """
 
     takes: ClassVar[tuple[type[Task[Any]], ...]] = (Task,)
+    splits: ClassVar[type[Split]] = Split  # the kind of request that it serves
     needs_retain: ClassVar[bool] = True
     adapter: ClassVar[bool] = False  # the result holds more than the model did, so that its keys and shapes are others
     why_not: ClassVar[str] = ""  # why it does not work on other tasks, and what does
@@ -46,11 +48,11 @@ class Method(Registered, ABC):
             device.
 
         Raises:
-            WrongTask: if the method does not work on this kind of task.
+            WrongTask: if the method does not work on this kind of task, or of request.
             BadRequest: if there is nothing to forget, or nothing to retain where that is needed.
             Diverged: if training produces a loss that is not finite.
         """
-        self.check(task)
+        self.check(task, split)
         if is_empty(split.forget):
             raise BadRequest(f"{self.name}: the forget stream is empty, there is nothing to forget")
         if self.needs_retain and is_empty(split.retain):
@@ -59,16 +61,18 @@ class Method(Registered, ABC):
             forgotten = self.unlearn(copy.deepcopy(model).to(engine.device), task, split, engine)
         return forgotten.eval()
 
-    def check(self, task: Task[Any]) -> None:
-        """Refuse a task that the method does not work on.
+    def check(self, task: Task[Any], split: Split) -> None:
+        """Refuse a task, or a kind of request, that the method does not work on.
 
         Raises:
             WrongTask: saying what it works on, and what to take instead.
         """
+        reason = f": {self.why_not}" if self.why_not else ""
         if not isinstance(task, self.takes):
             wanted = " or ".join(kind.__name__ for kind in self.takes)
-            reason = f": {self.why_not}" if self.why_not else ""
             raise WrongTask(f"{self.name} works on {wanted}, not on {type(task).__name__}{reason}")
+        if not isinstance(split, self.splits):
+            raise WrongTask(f"{self.name} serves a {self.splits.__name__}, not a {type(split).__name__}{reason}")
 
     @abstractmethod
     def unlearn(self, student: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:

@@ -57,7 +57,7 @@ def prepare(job: Job) -> Setup:
         raise BadRequest(f"{job.place('request')}: {error}") from error
     try:
         for method in job.methods.values():
-            method.check(setup.task)
+            method.check(setup.task, setup.split)
     except WrongTask as error:
         raise WrongTask(f"{job.place('methods')}: {error}") from error
     return setup
