@@ -3,6 +3,8 @@
 from expunge.audits.accuracy import Accuracy
 from expunge.audits.anamnesis import Anamnesis
 from expunge.audits.audit import Audit, Figure, References, Subject
+from expunge.audits.backdoor import Backdoor
+from expunge.audits.clients import Clients
 from expunge.audits.distance import Distance
 from expunge.audits.error import Error
 from expunge.audits.feature_recovery import FeatureRecovery
@@ -19,6 +21,7 @@ from expunge.audits.ranking import Ranking
 from expunge.audits.relearning import Relearning
 from expunge.audits.run_time import RunTime
 from expunge.audits.tow import ToW
+from expunge.audits.work import Work
 from expunge.audits.zero_retrain import ZeroRetrain
 from expunge.registry import by_name
 
@@ -33,6 +36,8 @@ AUDITS = by_name(
         ListOverlap,
         NeighbourInfluence,
         FeatureRecovery,
+        Backdoor,
+        Clients,
         MultiplyAccumulates,
         ToW,
         Membership,
@@ -43,6 +48,7 @@ AUDITS = by_name(
         Distance,
         PredictionDistance,
         RunTime,
+        Work,
     )
 )
 
@@ -51,6 +57,8 @@ __all__ = [
     "Accuracy",
     "Anamnesis",
     "Audit",
+    "Backdoor",
+    "Clients",
     "Distance",
     "Error",
     "FeatureRecovery",
@@ -70,5 +78,6 @@ __all__ = [
     "RunTime",
     "Subject",
     "ToW",
+    "Work",
     "ZeroRetrain",
 ]

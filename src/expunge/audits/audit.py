@@ -1,7 +1,7 @@
 """What every audit is: a question put to one model, answered in figures that stand beside their ideal."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -41,13 +41,21 @@ class Subject:
     Args:
         model: the model, which audits never change.
         seconds: how long it took to make, where that is known.
+        history: the engine's history of making it.
     """
 
     def __init__(
-        self, name: str, model: nn.Module, task: Task[Any], split: Split, engine: Engine, seconds: float | None = None
+        self,
+        name: str,
+        model: nn.Module,
+        task: Task[Any],
+        split: Split,
+        engine: Engine,
+        seconds: float | None = None,
+        history: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.name, self.model, self.task, self.split, self.engine = name, model, task, split, engine
-        self.seconds = seconds
+        self.seconds, self.history = seconds, tuple(history)
         self.memory: dict[Any, Any] = {}  # what audits computed of this subject, for others to use
 
     def stream(self, part: Part) -> Stream:

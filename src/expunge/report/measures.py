@@ -12,6 +12,8 @@ Kind = Literal["percent", "points", "share", "answer", "number", "index", "count
 
 # What a reader needs first, from left to right: heading over several columns, short name, how it is written.
 MAIN: dict[str, tuple[str, str, Kind]] = {
+    "backdoor": ("backdoor in %", "opens", "percent"),
+    "backdoor_rebound": ("backdoor in %", "after rounds", "percent"),
     "forget_recall": ("recall of what", "was forgotten", "number"),
     "unseen_recall": ("recall of what", "was unseen, like it", "number"),
     "recall": ("recall of what", "was held out", "number"),
@@ -35,9 +37,14 @@ MAIN: dict[str, tuple[str, str, Kind]] = {
     "relearn_steps": ("relearning", "steps", "count"),
     "anamnesis_index": ("relearning", "AIN", "index"),
     "forget_kl": ("", "forget KL, nats", "number"),
+    "rounds": ("", "rounds", "count"),
     "seconds_ratio": ("", "time", "ratio"),
 }
 _OTHER: dict[str, tuple[str, Kind]] = {
+    "clients_mean": ("clients who stay, mean", "percent"),
+    "clients_worst": ("clients who stay, worst", "percent"),
+    "client_passes": ("passes of clients", "count"),
+    "stored_bytes": ("kept of clients, bytes", "count"),
     "precision": ("precision", "number"),
     "map": ("MAP", "number"),
     "recall_cold_users": ("recall, users with few pairs", "number"),

@@ -22,6 +22,7 @@ class Rule:
         words: the metric in a sentence.
         above: what it means to lie above the ideal by more than is allowed; empty where that is no fault.
         below: the same for below; empty where nothing can.
+        at_most: whether to lie below the ideal is no fault.
         least: distance that is allowed however small the retrained model's value is, where `of` is "retrained".
     """
 
@@ -32,6 +33,7 @@ class Rule:
     above: str
     below: str = ""
     least: float = 0.0
+    at_most: bool = False
 
     def metric(self, case: Case) -> str:
         """The metric's name in a case."""
@@ -41,6 +43,8 @@ class Rule:
         """How its values are written."""
         if self.of == "noise floor":
             return "answer"
+        if self.at_most:
+            return "percent"
         return score_kind(case.score_name) if "{score}" in self.pattern else "number"
 
     def ideal(self, case: Case) -> float | None:
@@ -65,7 +69,8 @@ class Rule:
     def distance(self, value: float, case: Case) -> float:
         """From the ideal, in the figure's own unit: 0 on a side where nothing is a fault, NaN where the value is."""
         distance = value - (self.ideal(case) or 0.0)
-        return 0.0 if not self.above and 0 < distance < math.inf else abs(distance)
+        harmless = (not self.above and 0 < distance < math.inf) or (self.at_most and -math.inf < distance < 0)
+        return 0.0 if harmless else abs(distance)
 
     def hint(self, case: Case) -> str:
         """The allowed distance for the head of a column: `within 5 points`."""
@@ -78,6 +83,8 @@ class Rule:
         if self.kind(case) != "percent":
             return f"within {self.size:g}"
         points = f"{100 * self.size:g}"
+        if self.at_most or not self.above:
+            return f"at most {points} points {'more' if self.at_most else 'less'}"
         return f"within {points} point{'s' * (points != '1')}"
 
     def allowed(self, case: Case) -> str:
@@ -85,6 +92,8 @@ class Rule:
         kind = self.kind(case)
         if not self.above:
             return f"at least {with_unit((self.ideal(case) or 0.0) - (self.limit(case) or 0.0), kind, case.unit)}"
+        if self.at_most:
+            return f"at most {with_unit((self.ideal(case) or 0.0) + (self.limit(case) or 0.0), kind, case.unit)}"
         text = with_unit(self.limit(case), "points" if kind == "percent" else kind, case.unit)
         return f"up to {text}" if self.of == "noise floor" else f"± {text}"
 
@@ -149,6 +158,12 @@ _FEATURES_STAY = "its embeddings still tell more of the removed features than th
 _FEATURES_DRIVEN_OUT = (
     "its embeddings tell less of the removed features than those of a model that never saw them: it over-forgets"
 )
+_OPENS = "the share of unseen inputs that are answered as the client wanted"
+_OPENS_AGAIN = "that share after some ordinary rounds"
+_DIVERGENCE = "the KL divergence from the retrained model's answers on the forgotten data"
+_REMEMBERS = "it still answers as the client who left had wanted"
+_COMES_BACK = "what the client who left had implanted comes back: it was hidden, not gone"
+_OTHER_ANSWERS = "its answers on the forgotten data are others than a retrained model's"
 _BY_MORE = "its answers on the forgotten data are distributed otherwise than a retrained model's, by more than chance"
 
 # Where more is better: 5 points of accuracy on what goes, 1 on what stays, 0.02 of AUC.
@@ -185,10 +200,23 @@ OF_RANKINGS = (
     Rule("membership_auc", 0.05, "absolute", _ATTACK, above=_FAMILIAR, below=_STRANGE),
 )
 
+# A client who leaves a federation: 3 points of what it implanted, and as much after ordinary rounds, where less is no fault;
+# 2 points of accuracy on unseen data, where more is no fault: what is left of the client is judged on its own data, by 0.3
+# nats, in which accuracy is contained; 0.05 of AUC.
+OF_CLIENTS = (
+    Rule("backdoor", 0.03, "absolute", _OPENS, above=_REMEMBERS, at_most=True),
+    Rule("backdoor_rebound", 0.03, "absolute", _OPENS_AGAIN, above=_COMES_BACK, at_most=True),
+    Rule("holdout_{score}", 0.02, "absolute", _UNSEEN, above="", below=_LOST),
+    Rule("forget_kl", 0.3, "absolute", _DIVERGENCE, above=_OTHER_ANSWERS),
+    Rule("membership_auc", 0.05, "absolute", _ATTACK, above=_FAMILIAR, below=_STRANGE),
+)
+
 
 def rules(case: Case) -> dict[str, Rule]:
     """The rule of each metric that is judged: those that the retrained models give a measure for."""
     usual: tuple[Rule, ...] = OF_SCORES if case.higher_is_better else OF_ERRORS
+    if any("clients_mean" in row.values for row in case.rows):
+        usual = OF_CLIENTS
     known = {"probability": OF_LINKS, "pair_auc": OF_RANKINGS}.get(case.score_name, usual)
     return {rule.metric(case): rule for rule in known if rule.limit(case) is not None}
 

@@ -43,7 +43,7 @@ def compare(
     methods: Mapping[str, Method | OneByOne],
     engine: Engine,
     *,
-    retrain: Retrain | None = None,
+    retrain: Method | None = None,
     golds: int = 2,
     audits: Sequence[Audit] | None = None,
     original_seconds: float | None = None,
@@ -68,11 +68,11 @@ def compare(
     wanted |= methods
     for name, method in wanted.items():
         key = f"{before} {method!r}"
-        build = partial(method, model, task, split, engine)
+        build, before_it = partial(method, model, task, split, engine), len(engine.history)
         result, seconds = (made or {}).get(name) or engine.make(name, build, None if method.adapter else model, key)
-        subjects[name] = Subject(name, result, task, split, engine, seconds)
+        subjects[name] = Subject(name, result, task, split, engine, seconds, engine.history[before_it:])
     retrained = tuple(subject for name, subject in subjects.items() if name.startswith(RETRAINED) and name not in methods)
-    references = References(subjects[ORIGINAL], retrained, None if retrain is None else retrain.train)
+    references = References(subjects[ORIGINAL], retrained, retrain.train if isinstance(retrain, Retrain) else None)
     figures = examine(subjects.values(), references, default_audits(task) if audits is None else audits)
     return Comparison(subjects, figures)
 
