@@ -11,6 +11,7 @@ Reference: V. S. Chundawat, P. Niroula, P. Dhungana, S. Schoepf, M. Mandal, A. B
 Contribution Dampening", arXiv 2410.04144: the mean of updates is the paper's, the initial model's sum the published code's.
 """
 
+import copy
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -93,9 +94,14 @@ class Contributions:
                 )
         sums = self._sums.get(client, {})
         dtype = _DTYPES[self.precision]
-        self._sums[client] = {
-            name: (sums[name].float() + change if sums else change).to(dtype) for name, change in changes.items()
-        }
+        added = {name: (sums[name].float() + change if sums else change).to(dtype) for name, change in changes.items()}
+        for name, value in added.items():
+            if not value.isfinite().all():
+                raise Diverged(
+                    f"the sum of client {client} in '{name}' passes {torch.finfo(dtype).max:g}, the largest number in "
+                    f"{self.precision}; its update was not counted: leave it out of the average as well, or keep sums in fp32"
+                )
+        self._sums[client] = added
         self.rounds[client] = self.rounds.get(client, 0) + 1
 
     def watch(self, round: int, before: Mapping[str, Tensor], sent: Mapping[str, Mapping[str, Tensor]]) -> None:
@@ -117,33 +123,88 @@ class Contributions:
                     ", ".join(self.clients[:5]) + (" and others" if len(self.rounds) > 5 else "") if self.rounds else "nobody"
                 )
                 raise BadRequest(f"client {client} never took part, so there is nothing of it to take out; there is {known}")
-        means = [{name: value.float() / self.rounds[each] for name, value in self._sums[each].items()} for each in clients]
-        return {name: torch.stack([mean[name] for mean in means]).mean(0) for name in self.shapes}
+        found = {name: torch.zeros(shape) for name, shape in self.shapes.items()}
+        for client in clients:
+            share = 1 / (self.rounds[client] * len(clients))
+            for name, value in self._sums[client].items():
+                found[name].add_(value.float(), alpha=share)
+        return found
+
+    def copy(self) -> "Contributions":
+        """Sums that go their own way from here; tensors are shared, as none is ever changed in place."""
+        found = copy.copy(self)
+        found.rounds, found._sums = dict(self.rounds), dict(self._sums)
+        return found
+
+    def without(self, leaving: Collection[str]) -> "Contributions":
+        """The sums of those who stay: what may be kept once some have been taken out, since sums tell of them too.
+
+        Raises:
+            BadRequest: if one of them never took part.
+        """
+        for client in leaving:
+            if client not in self.rounds:
+                raise BadRequest(f"client {client} never took part, so there is nothing of it to delete")
+        found = self.copy()
+        for client in set(leaving):
+            del found.rounds[client], found._sums[client]
+        return found
+
+    def tensors(self) -> tuple[dict[str, Tensor], str]:
+        """All of it as a file keeps it: tensors by name, and the rest as JSON. It is read by :meth:`from_tensors`."""
+        shapes = {name: list(shape) for name, shape in self.shapes.items()}
+        kept = {"reference": self.reference, "precision": self.precision, "rounds": self.rounds, "shapes": shapes}
+        found = {f"initial {name}": value for name, value in self.initial.items()}
+        for number, client in enumerate(self.rounds):  # a number, since a client may call itself anything
+            found |= {f"sum {number} {name}": value for name, value in self._sums[client].items()}
+        return found, json.dumps(kept)
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], kept: str) -> "Contributions":
+        """What :meth:`tensors` has told; other tensors are passed over.
+
+        Raises:
+            BadFile: if something is missing, or does not fit the rest.
+        """
+        try:
+            facts = json.loads(kept)
+            known = {name: torch.zeros(shape) for name, shape in facts["shapes"].items()}
+            first = {name: tensors[f"initial {name}"] for name in known} if facts["reference"] == "initial" else known
+            found = cls(first, facts["reference"], facts["precision"])
+            found.rounds = {client: int(count) for client, count in facts["rounds"].items()}
+            found._sums = {
+                client: {name: tensors[f"sum {number} {name}"] for name in known} for number, client in enumerate(found.rounds)
+            }
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise BadFile(f"what it says of contributions of clients is damaged ({error})") from error
+        for name, value in known.items():
+            for told in [first[name], *(sums[name] for sums in found._sums.values())]:
+                if told.shape != value.shape:
+                    raise BadFile(
+                        f"'{name}' has shape {tuple(told.shape)}, not {tuple(value.shape)}, in contributions of clients"
+                    )
+        return found
 
     def save(self, path: str | Path, **facts: str) -> None:
         """Write all of it as one safetensors file, whole or not at all; `facts` are kept beside it."""
-        tensors = {f"sum {client} {name}": value for client, sums in self._sums.items() for name, value in sums.items()}
-        tensors |= {f"initial {name}": value for name, value in self.initial.items()}
-        shapes = {name: list(shape) for name, shape in self.shapes.items()}
-        kept = {"reference": self.reference, "precision": self.precision, "rounds": self.rounds, "shapes": shapes}
-        write_weights(path, tensors, {"contributions": json.dumps(kept), **facts})
+        tensors, kept = self.tensors()
+        write_weights(path, tensors, {"contributions": kept, **facts})
 
     @classmethod
     def load(cls, path: str | Path) -> tuple["Contributions", dict[str, str]]:
-        """Read what :meth:`save` has written, and its facts.
+        """Read what :meth:`save` or :meth:`Snapshot.save` has written, and the facts beside it.
 
         Raises:
             BadFile: if the file is missing, damaged, or something else.
         """
         tensors, facts = read_weights(path)
         if "contributions" not in facts:
-            raise BadFile(f"{path} holds no contributions of clients; they are written by Contributions.save")
-        kept = json.loads(facts.pop("contributions"))
-        model = {name: tensors.get(f"initial {name}", torch.zeros(shape)) for name, shape in kept["shapes"].items()}
-        found = cls(model, kept["reference"], kept["precision"])
-        found.rounds = {client: int(count) for client, count in kept["rounds"].items()}
-        found._sums = {client: {name: tensors[f"sum {client} {name}"] for name in kept["shapes"]} for client in found.rounds}
-        return found, facts
+            raise BadFile(f"{path} holds no contributions of clients; they are written by Contributions.save and Snapshot.save")
+        kept = facts.pop("contributions")
+        try:
+            return cls.from_tensors(tensors, kept), facts
+        except BadFile as error:
+            raise BadFile(f"{path}: {error}; take an older copy of the file") from error
 
     def _tracked(self, model: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
         found = {}

@@ -19,6 +19,7 @@ class History:
     Args:
         every: rounds from one that is kept to the next.
 
+    >>> import torch
     >>> history = History(every=2)
     >>> for round in (1, 2, 3):
     ...     history.watch(round, {"w": torch.zeros(1)}, {"a": {"w": torch.ones(1)}})
