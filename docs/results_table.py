@@ -11,6 +11,8 @@ from typing import Any
 
 # heading, factor, decimals; None: as many decimals as three digits need
 COLUMNS: dict[str, tuple[str, float, int | None]] = {
+    "backdoor": ("backdoor, %", 100, 1),
+    "backdoor_rebound": ("after rounds, %", 100, 1),
     "forget_accuracy": ("forgotten, %", 100, 1),
     "holdout_forget_accuracy": ("unseen like it, %", 100, 1),
     "holdout_accuracy": ("unseen, %", 100, 1),
@@ -31,14 +33,21 @@ COLUMNS: dict[str, tuple[str, float, int | None]] = {
     "list_overlap": ("overlap", 1, 3),
     "neighbour_recall": ("pushed on neighbours", 1, 3),
     "feature_cosine": ("features, cosine", 1, 3),
+    "forget_kl": ("KL", 1, 2),
+    "clients_worst": ("worst client, %", 100, 1),
     "membership_auc": ("attack AUC", 1, 3),
     "membership_two_sided": ("attack, two-sided", 1, 3),
     "lira_auc": ("LiRA AUC", 1, 3),
     "tow": ("ToW", 1, 3),
     "relearn_steps": ("relearn steps", 1, 0),
     "macs": ("MACs, millions", 1e-6, 1),
+    "rounds": ("rounds", 1, 0),
+    "client_passes": ("passes of clients", 1, 0),
+    "stored_bytes": ("kept, MB", 1e-6, 1),
     "seconds_ratio": ("time / retraining", 1, 2),
 }
+OF_FEDERATIONS = {"forget_kl", "clients_worst"}  # shown there alone
+OF_OTHERS = {"tow"}  # not shown there
 
 
 def tables(study: dict[str, Any], chosen: Sequence[str] = ()) -> str:
@@ -56,6 +65,8 @@ def tables(study: dict[str, Any], chosen: Sequence[str] = ()) -> str:
 def table(case: str, methods: dict[str, dict[str, dict[str, Any]]]) -> str:
     """One case; metrics that no method has are left out."""
     shown = [metric for metric in COLUMNS if any(metric in rows for rows in methods.values())]
+    federated = "client_passes" in shown
+    shown = [metric for metric in shown if metric not in (OF_OTHERS if federated else OF_FEDERATIONS)]
     if "link_auc" not in shown:  # elsewhere the verdict has no use for it
         shown = [metric for metric in shown if metric != "membership_two_sided"]
     lines = [
@@ -74,6 +85,8 @@ def cell(row: dict[str, Any] | None, metric: str) -> str:
     _, scale, digits = COLUMNS[metric]
     if digits is None:
         digits = 3 if abs(row["mean"]) < 10 else 0
+    if metric == "seconds_ratio" and 0 < row["mean"] < 0.005:
+        digits = 4
     spread = f" ± {row['std'] * scale:,.{digits}f}" if row["n"] > 1 else ""
     return f"{row['mean'] * scale:,.{digits}f}{spread}"
 

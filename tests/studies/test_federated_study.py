@@ -34,7 +34,7 @@ def digits(monkeypatch) -> dict[str, FederatedScenario]:
         (FederatedStudy(), "full"),
         (FederatedStudy(partition="iid", attack="none"), "quick"),
     ):
-        found |= {each.title: each for each in study._scenarios(source, budget)}
+        found |= {each.title: each for each in study.scenarios(source, budget)}
     return found
 
 

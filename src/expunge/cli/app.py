@@ -150,6 +150,35 @@ def audit(
     print_figures(figures, as_json)
 
 
+@app.command(epilog="Example: expunge leave federation.safetensors --client ward-3 --out runs/ward-3")
+def leave(
+    federation: Annotated[Path, typer.Argument(help="File that TrackingFedAvg writes after each round.", show_default=False)],
+    client: Annotated[list[str], typer.Option(help="Who leaves; repeatable.")],
+    budget: Annotated[
+        float | None,
+        typer.Option(help="Share of the weights to dampen; without it the cut-off follows from the contributions."),
+    ] = None,
+    out: Out = Path("runs/latest"),
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take clients out of a federation: no data, no client and no training is needed."""
+    from expunge.cli.show import print_left
+    from expunge.federated.snapshot import Snapshot
+    from expunge.methods import ConDa
+    from expunge.studies.leaving import RECORD, leave_federation, write_left
+
+    if (out / RECORD).exists() and not overwrite:
+        raise BadSetting(f"{out} holds clients that left already; take another --out, or --overwrite")
+    method = ConDa(budget=budget)
+    left = leave_federation(Snapshot.load(federation), client, method)
+    write_left(left, out, method)
+    if as_json:
+        typer.echo((out / RECORD).read_text(), nl=False)
+        return
+    print_left(left, out)
+
+
 @app.command(epilog="Example: expunge schema homes.csv --target price")
 def schema(
     table: Annotated[Path, typer.Argument(help="A table: .csv or .tsv.", show_default=False)],
@@ -182,7 +211,8 @@ def tasks(as_json: AsJson = False) -> None:
 @app.command(epilog="Example: expunge study classification --budget quick --seeds 2 --json study.json --out runs/study")
 def study(
     name: Annotated[
-        str, typer.Argument(help="Which study: classification, regression, graph or recommendation.", show_default=False)
+        str,
+        typer.Argument(help="Which study: classification, regression, graph, recommendation or federated.", show_default=False),
     ],
     seeds: Annotated[int, typer.Option(help="Seeds to average over.")] = 1,
     budget: Annotated[
@@ -198,6 +228,10 @@ def study(
     modality: Annotated[str | None, typer.Option(help="recommendation: whose features to forget, such as image.")] = None,
     where: Annotated[str | None, typer.Option(help="graph: edges in or out of reach of test edges, or any.")] = None,
     network: Annotated[str | None, typer.Option(help="graph, recommendation: its name, or an import string.")] = None,
+    partition: Annotated[str | None, typer.Option(help="federated: dirichlet, iid or pathological.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="federated: how alike clients are, of dirichlet.")] = None,
+    attack: Annotated[str | None, typer.Option(help="federated: backdoor, flip or none.")] = None,
+    clients: Annotated[int | None, typer.Option(help="federated: how many there are.")] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report, and for resuming.")] = None,
     device: Annotated[Literal["cpu", "cuda", "auto"], typer.Option(help="Where to train.")] = "cpu",
@@ -208,7 +242,18 @@ def study(
     from expunge.studies import STUDIES
     from expunge.studies.study import write_study
 
-    options = _given(target=target, forget=forget, fraction=fraction, modality=modality, where=where, network=network)
+    options = _given(
+        target=target,
+        forget=forget,
+        fraction=fraction,
+        modality=modality,
+        where=where,
+        network=network,
+        partition=partition,
+        alpha=alpha,
+        attack=attack,
+        clients=clients,
+    )
     chosen = _study(find(STUDIES, name, "study"), options)
     errors = Console(stderr=True)
     say = (lambda line: errors.print(line, style="dim")) if errors.is_terminal else (lambda line: None)

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -13,6 +14,9 @@ from rich.table import Table
 
 from expunge.audits import Figure
 from expunge.registry import Registered, find
+from expunge.studies.leaving import FEDERATION, MODEL, Left
+
+_TENSORS = 12  # those of which most was dampened are shown
 
 
 def print_listing(registry: Mapping[str, type[Registered]], name: str | None, what: str, as_json: bool) -> None:
@@ -44,6 +48,22 @@ def _print_one(kind: type[Registered], as_json: bool) -> None:
 
 def _plain(value: Any) -> Any:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def print_left(left: Left, folder: Path) -> None:
+    """Who left, where the model lies, and the tensors of which most was dampened."""
+    who = "Client" if len(left.clients) == 1 else "Clients"
+    typer.echo(f"Model:      {folder / MODEL}\nFederation: {folder / FEDERATION}\n")
+    typer.echo(
+        f"{who} {', '.join(left.clients)} left after round {left.round}: {100 * left.done.share:.2g} % of the weights were "
+        f"dampened, those whose ratio is below {left.done.cutoff:.3g}. {len(left.snapshot.contributions.clients)} stay."
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("tensor", no_wrap=True)
+    table.add_column("dampened, %", justify="right")
+    for name, share in sorted(left.done.shares.items(), key=lambda each: -each[1])[:_TENSORS]:
+        table.add_row(name, f"{100 * share:.2f}")
+    Console().print(table)
 
 
 def print_figures(figures: Mapping[str, Figure], as_json: bool) -> None:

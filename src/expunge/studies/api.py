@@ -10,7 +10,8 @@ from torch import nn
 from expunge.audits import Audit, Figure, References, Subject
 from expunge.engine import Engine
 from expunge.errors import BadSetting
-from expunge.methods import METHODS, Method, Retrain
+from expunge.federated.client_split import ClientSplit
+from expunge.methods import METHODS, ConDa, Method, Retrain
 from expunge.registry import find
 from expunge.report.evidence import Evidence
 from expunge.split import Split, stream_digest
@@ -36,7 +37,7 @@ class Result:
         split: Split,
         method: Method,
         engine: Engine,
-        retrain: Retrain | None,
+        retrain: Method | None,
         audits: Sequence[Audit] | None,
     ) -> None:
         self._original, self._task, self._split, self._retrain, self._audits = original, task, split, retrain, audits
@@ -85,7 +86,7 @@ def forget(
     split: Split,
     method: str | Method = "scrub",
     *,
-    retrain: Retrain | None = None,
+    retrain: Method | None = None,
     engine: Engine | None = None,
     audits: Sequence[Audit] | None = None,
 ) -> Result:
@@ -116,13 +117,15 @@ _PREDICTS: dict[type[Task[Any]], Predicts] = {
 }
 
 
-def _method(method: str | Method, task: Task[Any], split: Split, retrain: Retrain | None) -> Method:
+def _method(method: str | Method, task: Task[Any], split: Split, retrain: Method | None) -> Method:
     if not isinstance(method, str):
         return method
     if method != "auto":
         named: Any = find(METHODS, method, "method")
         return named()
-    if retrain is None:
+    if isinstance(split, ClientSplit):
+        return ConDa()
+    if not isinstance(retrain, Retrain):
         raise BadSetting('method "auto" follows from the recipe of the model: give it as retrain=Retrain(epochs=...)')
     return recommended(retrain, kind=split.holdout_forget is not None, predicts=_PREDICTS.get(type(task)))
 

@@ -47,7 +47,7 @@ class FederatedStudy(Study):
 
     def plan(self, data: str | None, budget: Budget) -> Plan:
         source, note = _found(data or self.default_data, ROWS[budget], asked=data is not None)
-        scenarios, notes = list(self._scenarios(source, budget)), [note]
+        scenarios, notes = list(self.scenarios(source, budget)), [note]
         if budget == "full" and data is None and not self._one:
             second, note = _second()
             scenarios += second
@@ -72,7 +72,8 @@ class FederatedStudy(Study):
         """Whether the options ask for a single case."""
         return any(each is not None for each in (self.partition, self.alpha, self.attack))
 
-    def _scenarios(self, source: Source, budget: Budget) -> Sequence[FederatedScenario]:
+    def scenarios(self, source: Source, budget: Budget) -> Sequence[FederatedScenario]:
+        """The cases on some data."""
         task, clients = _task(source), 10 if self.clients is None else self.clients
         if clients < 2:
             raise BadSetting(f"study federated: --clients must be at least 2, not {clients}")
