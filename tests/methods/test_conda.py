@@ -99,7 +99,8 @@ def test_the_fence_is_that_of_the_quartiles():
     logs = torch.randn(4001, generator=generator)
     stays, goes = {"w": logs.exp()}, {"w": torch.ones(4001)}
     low, high = torch.quantile(logs, torch.tensor([0.25, 0.75])).tolist()
-    assert ConDa().cutoff(stays, goes) == pytest.approx(math.exp(low - 1.5 * (high - low)), rel=1e-5)
+    assert ConDa().cutoff(stays, goes) == pytest.approx(math.exp(low - (high - low)), rel=1e-5)
+    assert ConDa(fence=1.5).cutoff(stays, goes) == pytest.approx(math.exp(low - 1.5 * (high - low)), rel=1e-5)
     assert ConDa(fence=0).cutoff(stays, goes) == pytest.approx(math.exp(low), rel=1e-5)
 
 

@@ -12,9 +12,10 @@ view. Here it follows from the contributions. Of ln q over all weights, let q25 
 
     ln alpha  =  q25 - fence * ( q75 - q25 )
 
-With 1.5 that is the fence below which J. W. Tukey calls a value an outlier ("Exploratory Data Analysis", 1977). Where a client
-is like the others few weights lie there, and those that it pulled alone do. `budget` sets the share of the weights that is
-dampened instead, and `alpha` the cut-off itself.
+Where a client is like the others few weights lie below this fence, and those that it pulled alone do. With 1.5 it is that of
+J. W. Tukey's outliers ("Exploratory Data Analysis", 1977): a backdoor is gone then, and what the client's honest data have
+taught mostly stays. With 1, the default, more of the latter goes too. `budget` sets the share of the weights that is dampened
+instead, and `alpha` the cut-off itself.
 
 The published code hands both groups to the dampening in the wrong order, and so shrinks what the client changed *least*: it
 remembers the client better, and all others worse. `direction="released-code"` does that, to reproduce published tables.
@@ -81,7 +82,7 @@ class ConDa(Method):
 
     alpha: float | None = None
     budget: float | None = None
-    fence: float = 1.5
+    fence: float = 1.0
     lambda_: float = 1.0
     upper: float = 1.0
     compare: Group = "others"
