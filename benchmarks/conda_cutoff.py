@@ -26,7 +26,7 @@ from expunge.methods import ConDa
 from expunge.studies.federated import FederatedStudy
 from expunge.studies.federated_scenarios import FederatedScenario
 
-GRID = (0.02, 0.05, 0.075, 0.1, 0.125, 0.15, 0.175, 0.2, 0.25, 0.3, 0.4, 0.5)
+GRID = (0.02, 0.05, 0.075, 0.1, 0.125, 0.15, 0.175, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
 CASES = ({"alpha": 0.5}, {"alpha": 0.1}, {"partition": "iid"}, {"partition": "pathological"})
 ROWS = {"train": 6_000, "holdout": 5_000}  # as in the quick budget
 ALLOWED = (0.03, 0.02, 0.3)

@@ -179,3 +179,17 @@ def test_the_verdict_is_on_the_backdoor_and_not_on_too_much_accuracy():
     assert with_values(backdoor_rebound=0.04) == ["backdoor_rebound"]
     assert with_values(holdout_accuracy=-0.03) == ["holdout_accuracy"] and with_values(holdout_accuracy=0.2) == []
     assert with_values(forget_kl=0.31) == ["forget_kl"] and with_values(forget_kl=0.29) == []
+
+
+def test_reports_begin_with_the_backdoor():
+    from expunge.report.page import key_figures
+    from expunge.report.scatter import axes_of, forget_against_retain
+
+    case = to_case([scenario_of_blobs().compare(Engine(0, progress=False), lambda line: None)], "blobs", "a client")
+    assert [figure.label for figure in key_figures(case)[1]][:2] == ["backdoor opens", "accuracy on unseen data"]
+    assert [axis.metric for axis in axes_of(case)] == ["backdoor", "holdout_accuracy"]
+    assert "<svg" in forget_against_retain(case)
+    plain = replace(
+        case, rows=tuple(replace(row, values={k: v for k, v in row.values.items() if k != "backdoor"}) for row in case.rows)
+    )
+    assert [axis.metric for axis in axes_of(plain)] == ["forget_accuracy", "holdout_accuracy"]

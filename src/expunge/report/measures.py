@@ -260,6 +260,11 @@ def lists_judged(case: Case) -> bool:
     return case.score_name == "pair_auc" and any(_measured(metric, case) for metric in ("recall", "forget_recall"))
 
 
+def implanted(case: Case) -> bool:
+    """Whether a client who left had implanted something that can be asked for: then that comes first."""
+    return _measured("backdoor", case)
+
+
 def _leading(case: Case) -> list[str]:
     """The patterns of the most important metrics; where there are lists, scores stand among the details."""
     return [pattern for pattern in MAIN if not (lists_judged(case) and "{score}" in pattern)]

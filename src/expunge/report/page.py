@@ -13,6 +13,7 @@ from markupsafe import Markup
 from expunge.report.evidence import Case, Evidence, Row
 from expunge.report.measures import (
     finite,
+    implanted,
     lists_judged,
     main_columns,
     other_columns,
@@ -126,6 +127,8 @@ def key_figures(case: Case) -> tuple[str, tuple[KeyFigure, ...]]:
         known = _key_figure("recall of what was forgotten", "forget_recall", "number", row, case)
         known = known or _key_figure("removed features, cosine", "feature_cosine", "number", row, case)
         kept = _key_figure("recall of held-out pairs", "recall", "number", row, case)
+    elif implanted(case):
+        known = _key_figure("backdoor opens", "backdoor", "percent", row, case)
     elif row.mean("link_auc") is not None:
         kept = _key_figure("unseen edges, AUC", "link_auc", "number", row, case)
     found = [

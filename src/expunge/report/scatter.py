@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from expunge.report.canvas import BAD, GOOD, INK, MUTED, NARROW, SERIES, figure, head, inline, style
 from expunge.report.evidence import Case, Row
 from expunge.report.labels import HALF_MARKER, Box, Label, place
-from expunge.report.measures import Kind, finite, lists_judged, printable, score_kind, score_words, unit_of
+from expunge.report.measures import Kind, finite, implanted, lists_judged, printable, score_kind, score_words, unit_of
 from expunge.report.rules import rules
 from expunge.report.verdict import limits, state
 
@@ -74,6 +74,11 @@ def axes_of(case: Case) -> tuple[_Axis, _Axis]:
             _Axis("recall", "recall of held-out pairs", "number", "recall"),
         )
     words, kind = score_words(case.score_name), score_kind(case.score_name)
+    if implanted(case):
+        return (
+            _Axis("backdoor", "unseen inputs on which the backdoor opens", "percent", "backdoor"),
+            _Axis(f"holdout_{case.score_name}", f"{words} on unseen data", kind, words),
+        )
     return (
         _Axis(f"forget_{case.score_name}", f"{words} on forgotten data", kind, words),
         _Axis(f"holdout_{case.score_name}", f"{words} on unseen data", kind, words),

@@ -17,6 +17,8 @@ from expunge.report.verdict import State, best, cautions, failures, matching, ou
 # Most important first: where the width ends, the rest is left to the page. Two lines keep the columns narrow, and only
 # the first says a unit that is not per cent.
 _HEADS = {
+    "backdoor": "\nbackdoor{percent}",
+    "backdoor_rebound": "after\nrounds{percent}",
     "forget_recall": "recall\nforgot.",
     "recall": "recall\nheld out",
     "feature_cosine": "removed\nfeatures",
@@ -40,6 +42,8 @@ _HEADS = {
     "lira_auc": "LiRA\nAUC",
 }
 _ORDER = (
+    "backdoor",
+    "backdoor_rebound",
     "forget_recall",
     "unseen_recall",
     "recall",
@@ -64,6 +68,7 @@ _ORDER = (
 )
 # What a method takes from where to where, beside the score on the forgotten data.
 _TAKES = {
+    "backdoor": "the share of unseen inputs that are answered as the client wanted",
     "forget_recall": "the recall of what was forgotten",
     "feature_cosine": "the cosine of what is told of removed features",
 }
@@ -150,8 +155,8 @@ def _paragraph(case: Case) -> Text:
 
 def _taken(case: Case) -> str:
     """The metric that says how much of what had to go is still known."""
-    of_lists = (metric for metric in _TAKES if lists_judged(case) and any(metric in row.values for row in case.rows))
-    return next(of_lists, f"forget_{case.score_name}")
+    asked = (metric for metric in _TAKES if lists_judged(case) or metric == "backdoor")
+    return next((metric for metric in asked if any(metric in row.values for row in case.rows)), f"forget_{case.score_name}")
 
 
 def _prose(text: str, style: str = "") -> Text:
