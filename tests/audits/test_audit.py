@@ -112,6 +112,8 @@ def test_each_audit_is_known_by_its_files_name():
         "list-overlap",
         "neighbours",
         "feature-recovery",
+        "backdoor",
+        "clients",
         "multiply-accumulates",
         "tow",
         "membership",
@@ -122,8 +124,12 @@ def test_each_audit_is_known_by_its_files_name():
         "distance",
         "prediction-distance",
         "run-time",
+        "work",
     ]
     assert all(audit.name == name and issubclass(audit, Audit) for name, audit in AUDITS.items())
+
+
+OF_FEDERATIONS = ("backdoor", "clients", "work")  # they have figures where a client leaves one; see their own tests
 
 
 def test_every_figure_that_is_found_is_explained_with_its_ideal(stage):
@@ -133,7 +139,7 @@ def test_every_figure_that_is_found_is_explained_with_its_ideal(stage):
     settings = {"relearning": {"cap": 2}, "anamnesis": {"relearning": Relearning(cap=2)}, "membership": {"resamples": 2}}
     for audit in default_audits(made.task):
         found = type(audit)(**settings.get(audit.name, {}))(subject, References(gold, (gold,)))
-        assert found.keys() == audit.figures.keys(), audit.name
+        assert found.keys() == (set() if audit.name in OF_FEDERATIONS else audit.figures.keys()), audit.name
 
 
 def test_every_figure_of_regression_is_explained_too(gauge):
@@ -152,7 +158,8 @@ def test_every_figure_of_regression_is_explained_too(gauge):
     assert {type(audit) for audit in audits} >= {Error, LiRA, PredictionDistance, ToW} and Distance() not in audits
     for audit in audits:
         found = type(audit)(**settings.get(audit.name, {}))(subject, references)
-        assert found.keys() == (set() if audit.name == "accuracy" else audit.figures.keys()), audit.name
+        nothing = audit.name in ("accuracy", *OF_FEDERATIONS)
+        assert found.keys() == (set() if nothing else audit.figures.keys()), audit.name
 
 
 def test_every_explanation_says_what_is_ideal():

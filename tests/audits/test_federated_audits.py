@@ -68,6 +68,11 @@ def test_clients_are_looked_at_one_by_one():
     assert found["clients_worst"].ideal is None
 
 
+@pytest.mark.parametrize("audit", [Backdoor(rounds=1), Clients(), Work()])
+def test_every_figure_is_explained(audit):
+    assert audit(subject()).keys() == audit.figures.keys()
+
+
 def test_work_is_summed_over_what_was_asked():
     rows = [
         {"fit": "something else", "epoch": 0},

@@ -153,6 +153,20 @@ def test_two_runs_agree():
                 assert figure.value == pytest.approx(two.figures[name][metric].value), (name, metric)
 
 
+def test_a_run_that_is_started_again_finds_what_was_made(tmp_path):
+    def figures() -> dict[str, dict[str, float]]:
+        found = scenario_of_blobs().compare(Engine(0, folder=tmp_path, progress=False), lambda line: None).figures
+        return {name: {metric: figure.value for metric, figure in each.items()} for name, each in found.items()}
+
+    first = figures()
+    assert figures() == first  # with the seconds that it took then
+    (tmp_path / "blobs" / "conda" / "result.safetensors").unlink()
+    again = figures()["conda"]  # made from rounds that were played again
+    assert {k: v for k, v in again.items() if "seconds" not in k} == {
+        k: v for k, v in first["conda"].items() if "seconds" not in k
+    }
+
+
 def scenario_of_blobs() -> FederatedScenario:
     generator = np.random.default_rng(0)
     labels = torch.arange(10).repeat(20)

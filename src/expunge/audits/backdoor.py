@@ -37,8 +37,8 @@ class Backdoor(Audit):
     takes = (ClassificationTask,)
     figures: ClassVar[Mapping[str, str]] = {
         "backdoor": "share of unseen inputs that are answered as a client who left had wanted; ideal: the retrained model's",
-        "backdoor_rebound": "the same after some ordinary rounds (3, if not set otherwise) of those who stay; "
-        "ideal: the retrained model's",
+        "backdoor_rebound": "share of unseen inputs that are answered so after some ordinary rounds of those who stay "
+        "(3, if not set otherwise); ideal: the retrained model's",
     }
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ class Clients(Audit):
 
     figures: ClassVar[Mapping[str, str]] = {
         "clients_mean": "score on the data of a client who stays, mean over clients; ideal: the retrained model's",
-        "clients_worst": "the same of the client who is served worst; ideal: the retrained model's",
+        "clients_worst": "score on the data of the client who stays and is served worst; ideal: the retrained model's",
     }
 
     def examine(self, subject: Subject, references: References) -> dict[str, Figure]:

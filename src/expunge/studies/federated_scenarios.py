@@ -38,8 +38,8 @@ from expunge.methods import (
     WeightNegation,
 )
 from expunge.optimizers import Optimizer
-from expunge.split import Batches, Stream
-from expunge.studies.comparison import Comparison, compare
+from expunge.split import Batches, Stream, stream_digest
+from expunge.studies.comparison import ORIGINAL, Comparison, compare
 from expunge.tasks import ClassificationTask
 
 Partition = Literal["dirichlet", "iid", "pathological"]
@@ -162,7 +162,12 @@ class FederatedScenario:
             def play() -> nn.Module:
                 return drawn.federation.play(model, loss, engine, (contributions.watch, history.watch))
 
-            original, seconds = engine.make("original", play, None, "")
+            data = " ".join(stream_digest(stream) for stream in drawn.federation.clients.values())
+            how = f"{self.rounds} rounds of {self.local_epochs} epochs by {self._optimizer!r}"
+            original, seconds = engine.make(ORIGINAL, play, model, f"{how} on {data} seed {engine.seed}")
+            if not history.rounds:  # the model was there already; the same rounds, played again, give what was recorded
+                with engine.scope(ORIGINAL):  # as when it was made: draws depend on it
+                    play()
             split = leave(
                 drawn.federation,
                 drawn.leaving,
