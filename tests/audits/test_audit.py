@@ -129,9 +129,6 @@ def test_each_audit_is_known_by_its_files_name():
     assert all(audit.name == name and issubclass(audit, Audit) for name, audit in AUDITS.items())
 
 
-OF_FEDERATIONS = ("backdoor", "clients", "work")  # they have figures where a client leaves one; see their own tests
-
-
 def test_every_figure_that_is_found_is_explained_with_its_ideal(stage):
     labels = {**LABELS, "holdout": [0, 1, 2] * 10, "holdout_forget": [0, 1, 2] * 10}
     made = stage(labels, factory=lambda: nn.Sequential(nn.Embedding(71, 3)))
@@ -139,7 +136,7 @@ def test_every_figure_that_is_found_is_explained_with_its_ideal(stage):
     settings = {"relearning": {"cap": 2}, "anamnesis": {"relearning": Relearning(cap=2)}, "membership": {"resamples": 2}}
     for audit in default_audits(made.task):
         found = type(audit)(**settings.get(audit.name, {}))(subject, References(gold, (gold,)))
-        assert found.keys() == (set() if audit.name in OF_FEDERATIONS else audit.figures.keys()), audit.name
+        assert found.keys() == audit.figures.keys(), audit.name
 
 
 def test_every_figure_of_regression_is_explained_too(gauge):
@@ -158,8 +155,7 @@ def test_every_figure_of_regression_is_explained_too(gauge):
     assert {type(audit) for audit in audits} >= {Error, LiRA, PredictionDistance, ToW} and Distance() not in audits
     for audit in audits:
         found = type(audit)(**settings.get(audit.name, {}))(subject, references)
-        nothing = audit.name in ("accuracy", *OF_FEDERATIONS)
-        assert found.keys() == (set() if nothing else audit.figures.keys()), audit.name
+        assert found.keys() == (set() if audit.name == "accuracy" else audit.figures.keys()), audit.name
 
 
 def test_every_explanation_says_what_is_ideal():

@@ -11,7 +11,7 @@ from expunge.engine import Engine
 from expunge.errors import BadSetting
 from expunge.federated.client_split import continued
 from expunge.methods import ContinueWithout, FederatedRetrain
-from expunge.studies.comparison import compare
+from expunge.studies.comparison import compare, default_audits
 from tiny import class_split, original, task
 from tiny_federations import federation, played
 
@@ -71,6 +71,12 @@ def test_clients_are_looked_at_one_by_one():
 @pytest.mark.parametrize("audit", [Backdoor(rounds=1), Clients(), Work()])
 def test_every_figure_is_explained(audit):
     assert audit(subject()).keys() == audit.figures.keys()
+
+
+def test_they_are_asked_where_clients_leave_and_nowhere_else():
+    names = {"backdoor", "clients", "work"}
+    assert names <= {audit.name for audit in default_audits(task(), played()[1])}
+    assert not names & {audit.name for each in (class_split(), None) for audit in default_audits(task(), each)}
 
 
 def test_work_is_summed_over_what_was_asked():

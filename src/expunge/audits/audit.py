@@ -138,6 +138,7 @@ class Audit(Registered, ABC):
     """Asks a model whether it still knows. Fields are settings; calling it gives figures by name, never a bare boolean."""
 
     takes: ClassVar[tuple[type[Task[Any]], ...]] = (Task,)
+    splits: ClassVar[type[Split]] = Split  # the kind of request that it has figures of; none of others
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     figures: ClassVar[Mapping[str, str]]  # what each figure is and which value is ideal, a sentence each
 

@@ -35,6 +35,7 @@ class Backdoor(Audit):
     rounds: int = 3
 
     takes = (ClassificationTask,)
+    splits = ClientSplit
     figures: ClassVar[Mapping[str, str]] = {
         "backdoor": "share of unseen inputs that are answered as a client who left had wanted; ideal: the retrained model's",
         "backdoor_rebound": "share of unseen inputs that are answered so after some ordinary rounds of those who stay "

@@ -12,14 +12,13 @@ from typing import ClassVar
 
 from expunge.audits.audit import Audit, Figure, References, Subject
 from expunge.federated.client_split import ClientSplit
-from expunge.tasks import ClassificationTask, RegressionTask
 
 
 @dataclass(frozen=True)
 class Clients(Audit):
     """Scores on the training data of each client who stays; nothing where nobody leaves a federation."""
 
-    takes = (ClassificationTask, RegressionTask)
+    splits = ClientSplit
     figures: ClassVar[Mapping[str, str]] = {
         "clients_mean": "score on the data of a client who stays, mean over clients; ideal: the retrained model's",
         "clients_worst": "score on the data of the client who stays and is served worst; ideal: the retrained model's",

@@ -10,7 +10,6 @@ from typing import ClassVar
 
 from expunge.audits.audit import Audit, Figure, References, Subject
 from expunge.federated.client_split import ClientSplit
-from expunge.tasks import ClassificationTask, RegressionTask
 
 _FIGURES = ("rounds", "client_passes", "stored_bytes")
 
@@ -19,7 +18,7 @@ _FIGURES = ("rounds", "client_passes", "stored_bytes")
 class Work(Audit):
     """Rounds, clients' passes and bytes that a result has taken; nothing where nobody leaves a federation."""
 
-    takes = (ClassificationTask, RegressionTask)
+    splits = ClientSplit
     figures: ClassVar[Mapping[str, str]] = {
         "rounds": "rounds that were played to forget; ideal: 0",
         "client_passes": "passes of a client over its data to forget, summed over clients; ideal: 0",

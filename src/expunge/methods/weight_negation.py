@@ -29,11 +29,11 @@ class WeightNegation(Method):
     """Negate the first layer, then play on without those who leave.
 
     Args:
-        layers: names of the modules whose own parameters are negated; the first one that has any when empty.
+        layers: names of the modules whose own parameters are negated; the first one that has any when None.
         rounds: how many are played afterwards.
     """
 
-    layers: tuple[str, ...] = ()
+    layers: tuple[str, ...] | None = None
     rounds: int = 3
 
     splits: ClassVar[type[Split]] = ClientSplit

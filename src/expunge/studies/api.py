@@ -157,5 +157,5 @@ def audit(
 
     golds = tuple(subject(f"retrained-{index}", gold) for index, gold in enumerate(retrained))
     references = References(None if original is None else subject("original", original), golds)
-    chosen = default_audits(task) if audits is None else audits
+    chosen = default_audits(task, split) if audits is None else audits
     return examine([subject("model", model)], references, chosen)["model"]

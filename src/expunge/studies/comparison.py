@@ -31,9 +31,12 @@ class Comparison:
     figures: Mapping[str, Mapping[str, Figure]]
 
 
-def default_audits(task: Task[Any]) -> tuple[Audit, ...]:
-    """Every audit that works on the task, with its default settings."""
-    return tuple(audit() for audit in AUDITS.values() if isinstance(task, audit.takes))  # type: ignore[abstract]
+def default_audits(task: Task[Any], split: Split | None = None) -> tuple[Audit, ...]:
+    """Every audit that works on the task, with its default settings; of those for some kinds of request, such as clients who
+    leave a federation, the ones that are for this request's."""
+    kind = Split if split is None else type(split)
+    able = (audit for audit in AUDITS.values() if isinstance(task, audit.takes) and issubclass(kind, audit.splits))
+    return tuple(audit() for audit in able)  # type: ignore[abstract]
 
 
 def compare(
@@ -73,7 +76,7 @@ def compare(
         subjects[name] = Subject(name, result, task, split, engine, seconds, engine.history[before_it:])
     retrained = tuple(subject for name, subject in subjects.items() if name.startswith(RETRAINED) and name not in methods)
     references = References(subjects[ORIGINAL], retrained, retrain.train if isinstance(retrain, Retrain) else None)
-    figures = examine(subjects.values(), references, default_audits(task) if audits is None else audits)
+    figures = examine(subjects.values(), references, default_audits(task, split) if audits is None else audits)
     return Comparison(subjects, figures)
 
 
