@@ -12,8 +12,8 @@ Kind = Literal["percent", "points", "share", "answer", "number", "index", "count
 
 # What a reader needs first, from left to right: heading over several columns, short name, how it is written.
 MAIN: dict[str, tuple[str, str, Kind]] = {
-    "backdoor": ("backdoor in %", "opens", "percent"),
-    "backdoor_rebound": ("backdoor in %", "after rounds", "percent"),
+    "backdoor": ("backdoor{unit}", "opens", "percent"),
+    "backdoor_rebound": ("backdoor{unit}", "after rounds", "percent"),
     "forget_recall": ("recall of what", "was forgotten", "number"),
     "unseen_recall": ("recall of what", "was unseen, like it", "number"),
     "recall": ("recall of what", "was held out", "number"),
