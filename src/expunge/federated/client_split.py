@@ -64,7 +64,9 @@ def leave(
         holdout: unseen examples.
         clean: what must go, where that is not all that they trained on: the data of a client that trained on more than its
             own, such as patched copies.
-        contributions, history, wanted: see :class:`ClientSplit`.
+        contributions: see :class:`ClientSplit`, as of the others.
+        history: of single rounds.
+        wanted: what an attack was out for.
 
     Raises:
         BadRequest: if nobody leaves, one of them is not in the federation, or nobody would stay.
