@@ -103,6 +103,16 @@ def test_one_round_is_replayed_as_the_mean_of_what_the_others_sent():
     assert asked_of(engine) == (0, 0)
 
 
+def test_clients_are_replayed_with_their_weights():
+    _, split = played()
+    first = History()
+    first.initial, first.updates = split.history.initial, {1: split.history.updates[1]}
+    result, _ = applied(FedEraser(), replace(split, history=first, leaving=("client-0", "client-1")))
+    small, large = (first.updates[1][client] for client in ("client-2", LEAVES))  # of 40 and 80 examples
+    for name, value in result.named_parameters():
+        torch.testing.assert_close(value.detach(), first.initial[name] + (small[name] + 2 * large[name]) / 3)
+
+
 def test_a_replayed_step_is_as_long_as_it_was():
     _, split = played()
     alone = replace(split, leaving=(*STAYS[1:], LEAVES))  # one stays: its step is the model's

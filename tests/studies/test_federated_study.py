@@ -14,13 +14,15 @@ from expunge.federated.attackers import patched
 from expunge.methods import METHODS, ConDa, ContinueWithout
 from expunge.report.rules import OF_CLIENTS
 from expunge.report.verdict import failures, state
-from expunge.studies import STUDIES, federated_scenarios
+from expunge.studies import STUDIES, federated_scenarios, forget
 from expunge.studies.comparison import to_case
 from expunge.studies.federated import FederatedStudy
 from expunge.studies.federated_scenarios import METHODS as ROWS
 from expunge.studies.federated_scenarios import FederatedScenario
 from expunge.studies.study import write_study
 from expunge.tasks import ClassificationTask
+from tiny import same_weights, task
+from tiny_federations import played
 
 
 @pytest.fixture
@@ -193,6 +195,12 @@ def test_the_verdict_is_on_the_backdoor_and_not_on_too_much_accuracy():
     assert with_values(backdoor_rebound=0.04) == ["backdoor_rebound"]
     assert with_values(holdout_accuracy=-0.03) == ["holdout_accuracy"] and with_values(holdout_accuracy=0.2) == []
     assert with_values(forget_kl=0.31) == ["forget_kl"] and with_values(forget_kl=0.29) == []
+
+
+def test_auto_takes_conda_where_a_client_leaves():
+    model, split = played()
+    result = forget(model, task(), split, "auto", engine=Engine(progress=False))
+    assert result.method == ConDa() and not same_weights(result.model, model)
 
 
 def test_reports_begin_with_the_backdoor():
