@@ -239,6 +239,15 @@ class TestResume:
         with pytest.raises(BadFile, match=r"fit.safetensors is not a checkpoint of expunge; delete it"):
             quiet(folder=tmp_path).fit(fresh(), loss, data(), epochs=1)
 
+    def test_a_fit_does_not_go_on_from_what_another_key_left(self, tmp_path):
+        def fitted(key, weight):
+            with (engine := quiet(folder=tmp_path)).scope("method", key):
+                return engine.fit(fresh(), lambda model, batch: weight * loss(model, batch), data(), steps=5)
+
+        first, again, other = fitted("weight 1", 1.0), fitted("weight 1", 2.0), fitted("weight 2", 2.0)
+        assert same_weights(first, again), "the finished fit is found"
+        assert not same_weights(first, other)
+
     def test_make_runs_once(self, tmp_path):
         built = []
 

@@ -90,6 +90,7 @@ class Engine:
         self.history: list[dict[str, Any]] = []
         self.resumed_seconds = 0.0  # time that finished or killed fits took in earlier processes
         self._scope: tuple[str, ...] = ()
+        self._key = ""
         self._accelerator = self._new_accelerator()
         if self._accelerator.num_processes > 1:
             atexit.register(self._accelerator.end_training)  # threads of the process group left running end in an abort
@@ -98,13 +99,19 @@ class Engine:
     # ---- random numbers -------------------------------------------------------------------------------------------
 
     @contextmanager
-    def scope(self, name: str) -> Iterator[None]:
-        """Put `name` before the names of all fits inside: it keeps their seeds, checkpoints and histories apart."""
-        self._scope += (name,)
+    def scope(self, name: str, key: str = "") -> Iterator[None]:
+        """Put `name` before the names of all fits inside: it keeps their seeds, checkpoints and histories apart.
+
+        Args:
+            key: all else that results inside depend on, such as weights of a loss; no fit goes on from another key's
+                checkpoint.
+        """
+        outside = self._scope, self._key
+        self._scope, self._key = (*self._scope, name), self._key + key
         try:
             yield
         finally:
-            self._scope = self._scope[:-1]
+            self._scope, self._key = outside
 
     def full_name(self, name: str) -> str:
         """`name` with those of all scopes around it before it."""
@@ -307,7 +314,7 @@ class Engine:
         Returns:
             the model, and the seconds that it took, over all restarts.
         """
-        with self.scope(name):
+        with self.scope(name, key):
             found = None if like is None else self.kept("result", copy.deepcopy(like), key=key)
             if found is not None:
                 self.history += json.loads(found[1]["history"])
@@ -371,7 +378,7 @@ class Engine:
         if not self._can_checkpoint:
             return ""
         plain = [getattr(setting, "__qualname__", None) or repr(setting) for setting in settings]
-        return f"{weights_hash(model)} {(self.seed, full_name, self.precision, plain)!r}"
+        return f"{weights_hash(model)} {(self.seed, full_name, self.precision, plain, self._key)!r}"
 
     # ---- devices and processes ------------------------------------------------------------------------------------
 

@@ -34,6 +34,14 @@ def test_the_original_knows_and_the_retrained_does_not(trained):
     assert accuracy(gold, split.retain) > 0.95
 
 
+def test_other_settings_in_the_same_folder_give_another_result(trained, tmp_path):
+    results = [
+        BadTeacher(epochs=2, forget_weight=weight)(trained, task(), class_split(), Engine(folder=tmp_path, progress=False))
+        for weight in (0.1, 0.9, 0.1)
+    ]
+    assert same_weights(results[0], results[2]) and not same_weights(results[0], results[1])
+
+
 @pytest.mark.parametrize(
     "method",
     [

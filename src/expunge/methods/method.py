@@ -57,7 +57,7 @@ class Method(Registered, ABC):
             raise BadRequest(f"{self.name}: the forget stream is empty, there is nothing to forget")
         if self.needs_retain and is_empty(split.retain):
             raise BadRequest(f"{self.name}: the retain stream is empty, and this method needs data that stays")
-        with engine.scope(self.name), engine.seeded("method"):
+        with engine.scope(self.name, repr(self)), engine.seeded("method"):
             forgotten = self.unlearn(copy.deepcopy(model).to(engine.device), task, split, engine)
         return forgotten.eval()
 
