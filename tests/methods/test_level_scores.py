@@ -31,7 +31,7 @@ from expunge.tasks.recommendation import margins
 from tiny import same_weights
 from tiny_rivals import Own, changed_rows, mean_margin, split_for, unlearned
 
-METHOD = LevelScores(steps=40, keep=30.0, head=20, strangers=4, optimizer=Optimizer("adam", 1e-2))  # whatever the defaults are
+METHOD = LevelScores(steps=40, keep=30.0, head=20, fresh=0.0, strangers=4, optimizer=Optimizer("adam", 1e-2))
 NETWORKS = ("bpr-mf", "light-gcn", "freedom")  # rows alone, passed on to neighbours, and with edges left out in training
 
 
@@ -324,6 +324,41 @@ def test_a_fit_that_was_cut_off_goes_on_bit_for_bit(monkeypatch, tmp_path):
     assert same_weights(again(last=0), wanted) and steps == 20 + METHOD.steps - 18
 
 
+# ---- rows that are blended with fresh ones ---------------------------------------------------------------------------------
+
+
+def test_rows_of_users_move_to_fresh_ones_by_the_share_of_pairs_that_go():
+    whole = Interactions.of(4, 4, [[0, 0], [0, 1], [0, 2], [0, 3], [1, 0], [1, 1], [2, 2]])
+    left = whole.without(torch.tensor([0, 1, 2, 4]))  # 3 of 4 of the first user, 1 of 2 of the second, none of the others
+    model, fresh = Lone(1.0), Lone(0.0)
+    level_scores.blend(model, fresh, left, 1.5)
+    assert model.user_rows[:, 0].tolist() == pytest.approx([0.0, 0.25, 1.0, 1.0])
+    assert (model.item_rows == 1).all(), "what others have learned of an item stays"
+    again = Lone(1.0)
+    level_scores.blend(again, fresh, left, 0.0)
+    assert (again.user_rows == 1).all()
+
+
+class Lone(nn.Module):
+    """Rows of four users and four items, all alike."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.user_rows, self.item_rows = (nn.Parameter(torch.full((4, 2), value)) for _ in range(2))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_fresher_the_rows_the_less_is_left_of_pairs_that_go(network):
+    split = split_for("pairs")
+    level = [mean_margin(unlearned(replace(METHOD, fresh=fresh, steps=1), "pairs", network), split.forget) for fresh in (0, 1, 4)]
+    assert level[0] > level[1] > level[2]
+
+
+def test_without_single_pairs_fresh_has_no_part_in_it():
+    for kind in ("users", "items"):
+        assert same_weights(*(unlearned(replace(METHOD, fresh=fresh), kind, "bpr-mf") for fresh in (0.0, 4.0)))
+
+
 # ---- what it refuses -------------------------------------------------------------------------------------------------------
 
 
@@ -348,6 +383,7 @@ def test_a_module_without_embeddings_is_refused_where_single_pairs_go():
         ({"steps": -1}, "steps must be 0 or more, not -1"),
         ({"keep": -0.5}, "keep must be 0 or more, not -0.5"),
         ({"strangers": -2}, "strangers must be 0 or more, not -2"),
+        ({"fresh": -1.0}, "fresh must be 0 or more, not -1.0"),
         ({"head": 0}, "head must be at least 1, not 0"),
     ],
 )

@@ -1,6 +1,7 @@
 """Level scores: bring what goes to the level of what was never seen, and leave all other scores where they are.
 
     rows      theta[u] <- theta_fresh[u],  theta[i] <- theta_fresh[i]       for users u and items i of whom nothing is left
+    blend     theta[u] <- (1 - w) theta[u] + w theta_fresh[u]               w = min(1, fresh * share of u's pairs that go)
     level     d(u, i) = y(u, i) - mean_j y(u, j),                           j items that u did not choose
               f ~ d over validation pairs and random ones, from what the interactions that are left say of a pair:
                   the paths of three steps from u to i, how popular i is, how active u is
@@ -66,6 +67,8 @@ class LevelScores(Method):
         steps: of the optimizer; 0 for `reset-rows`.
         keep: weight of the mean change over all scores, beside that over pairs that go.
         head: items at the top of a user's list whose scores are to stay.
+        fresh: how far the rows of a user whom pairs go from move to fresh ones: by this times the share of the pairs that go,
+            and never beyond them.
         strangers: random pairs that nobody chose, for each validation pair that f learns from.
         optimizer: fresh; it changes rows of users and items alone.
     """
@@ -73,6 +76,7 @@ class LevelScores(Method):
     steps: int = 40
     keep: float = 30.0
     head: int = 50
+    fresh: float = 2.0
     strangers: int = 4
     optimizer: Optimizer = Optimizer("adam", 1e-2)
 
@@ -81,7 +85,7 @@ class LevelScores(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("steps", "keep", "strangers"):
+        for name in ("steps", "keep", "fresh", "strangers"):
             self.require(getattr(self, name) >= 0, f"{name} must be 0 or more, not {getattr(self, name)}")
         self.require(self.head >= 1, f"head must be at least 1, not {self.head}")
 
@@ -92,6 +96,7 @@ class LevelScores(Method):
         student, goes = reset(student, fresh, left), of_those_who_stay(forget)
         if not len(goes.pairs) or not self.steps:
             return student
+        blend(student, fresh, left, self.fresh)
         if not isinstance(student, Recommender):
             raise BadRequest(f"level-scores: {type(student).__name__} has no embeddings; take mmrecun or shrink-perturb")
         known = () if is_empty(split.validation_forget) else of_those_who_stay(split.validation_forget)  # type: ignore[arg-type]
@@ -127,6 +132,17 @@ def of_those_who_stay(stream: PairBatches) -> PairBatches:
     nothing = nothing_left(left)
     alone = torch.isin(pairs[:, 0], nothing.users) | torch.isin(pairs[:, 1], nothing.items)
     return replace(stream, pairs=pairs[~left.has(pairs) & ~alone])
+
+
+def blend(model: nn.Module, fresh: nn.Module, left: Interactions, strength: float) -> None:
+    """Move the rows of users who lose a part of their pairs towards fresh ones; in place."""
+    before, now = left.whole.activity, left.activity
+    gone = ((before - now).float() / before.clamp(min=1)).mul(strength).clamp(max=1)
+    ours, theirs = (rows_of(each, left).users for each in (model, fresh))
+    with torch.no_grad():
+        for values, new in zip(ours, theirs, strict=True):
+            weight = gone.to(values).view(-1, *[1] * (values.dim() - 1))
+            values.lerp_(new.to(values), weight.expand_as(values))
 
 
 def beside_strangers(validation: PairBatches, strangers: int, engine: Engine) -> PairBatches:
