@@ -9,7 +9,7 @@ from torch import nn
 from expunge.data import Records, Source
 from expunge.data.records import Target
 from expunge.errors import BadSetting
-from expunge.models import MLP, MODELS, AllCNN, PairLSTM, ResNet18, SmallCNN, TiDE, build
+from expunge.models import MLP, MODELS, AllCNN, NormCNN, PairLSTM, ResNet18, SmallCNN, TiDE, build
 
 SHAPE = ((1, 8, 8), 3)
 
@@ -20,6 +20,7 @@ def test_names_build_their_networks():
     assert built == {
         "mlp": MLP,
         "small-cnn": SmallCNN,
+        "norm-cnn": NormCNN,
         "resnet18": ResNet18,
         "all-cnn": AllCNN,
         "pair-lstm": PairLSTM,
@@ -92,7 +93,7 @@ def test_each_call_gives_fresh_weights_and_building_draws_nothing():
             "resnet",
             SHAPE,
             {},
-            "there is no model 'resnet'; take one of mlp, small-cnn, resnet18, all-cnn, pair-lstm, tide, or an",
+            "there is no model 'resnet'; take one of mlp, small-cnn, norm-cnn, resnet18, all-cnn, pair-lstm, tide, or an",
         ),
         ("small-cnn", SHAPE, {"hidden": 3}, "model small-cnn has no argument 'hidden'; valid are: width"),
         ("mlp", SHAPE, {"classes": 3}, "model mlp has no argument 'classes'; valid are: hidden"),

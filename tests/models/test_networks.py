@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from expunge.errors import BadSetting
-from expunge.models import MLP, MODELS, AllCNN, PairLSTM, ResNet18, SmallCNN, TiDE
+from expunge.models import MLP, MODELS, AllCNN, NormCNN, PairLSTM, ResNet18, SmallCNN, TiDE
 
 
 def parameters(model: nn.Module) -> int:
@@ -49,11 +49,13 @@ def test_parameter_counts():
     assert parameters(quarter) == 701_466 == resnet_parameters(3, 10, [16, 32, 64, 128])
     small = conv(1, 16, 5, True) + conv(16, 32, 3, True) + (32 * 7 * 7 * 64 + 64) + (64 * 10 + 10)
     assert parameters(SmallCNN((1, 28, 28), 10)) == small
+    norms = conv(1, 32, 3, False) + conv(32, 64, 3, False) + conv(64, 128, 3, False) + 2 * (32 + 64 + 128)
+    assert parameters(NormCNN((1, 14, 14), 10)) == 94_186 == norms + 128 * 10 + 10
     assert parameters(MLP((1, 8, 8), 10, hidden=(20, 30))) == 64 * 20 + 20 + 20 * 30 + 30 + 30 * 10 + 10
     assert parameters(MLP((14,), 2, hidden=())) == 14 * 2 + 2
 
 
-@pytest.mark.parametrize("network", [MLP, SmallCNN, ResNet18, AllCNN])
+@pytest.mark.parametrize("network", [MLP, SmallCNN, NormCNN, ResNet18, AllCNN])
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 8, 8), (2, 5, 7), (1, 1, 1)])
 def test_images_of_any_size_give_one_logit_a_class(network, shape):
     model = (network(shape, 7, width=0.125) if network in (ResNet18, AllCNN) else network(shape, 7)).eval()
@@ -73,6 +75,7 @@ PAIRS = torch.ones(2, 2, 6, dtype=torch.int64)
     [
         ("mlp", IMAGES, 128),
         ("small-cnn", IMAGES, 64),
+        ("norm-cnn", IMAGES, 128),
         ("resnet18", IMAGES, 512),
         ("all-cnn", IMAGES, 192),
         ("pair-lstm", PAIRS, 64),
@@ -117,7 +120,7 @@ def test_a_residual_block_adds_its_input():
     assert torch.equal(block(inputs), inputs)
 
 
-@pytest.mark.parametrize("network", [SmallCNN, ResNet18, MLP, AllCNN])
+@pytest.mark.parametrize("network", [SmallCNN, NormCNN, ResNet18, MLP, AllCNN])
 def test_every_parameter_learns(network):
     torch.manual_seed(0)
     model = network((1, 8, 8), 3)

@@ -18,15 +18,29 @@ from expunge.models.checks import check_count
 from expunge.models.cnn import SmallCNN
 from expunge.models.graph_networks import GRAPH_MODELS, build_for_graph
 from expunge.models.mlp import MLP
+from expunge.models.norm_cnn import NormCNN
 from expunge.models.pair_lstm import PairLSTM
 from expunge.models.resnet import ResNet18
 from expunge.models.tide import TiDE
 
-__all__ = ["GRAPH_MODELS", "MLP", "MODELS", "AllCNN", "PairLSTM", "ResNet18", "SmallCNN", "TiDE", "build", "build_for_graph"]
+__all__ = [
+    "GRAPH_MODELS",
+    "MLP",
+    "MODELS",
+    "AllCNN",
+    "NormCNN",
+    "PairLSTM",
+    "ResNet18",
+    "SmallCNN",
+    "TiDE",
+    "build",
+    "build_for_graph",
+]
 
 MODELS: dict[str, type[nn.Module]] = {
     "mlp": MLP,
     "small-cnn": SmallCNN,
+    "norm-cnn": NormCNN,
     "resnet18": ResNet18,
     "all-cnn": AllCNN,
     "pair-lstm": PairLSTM,
