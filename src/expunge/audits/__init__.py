@@ -17,7 +17,9 @@ from expunge.audits.multiply_accumulates import MultiplyAccumulates
 from expunge.audits.neighbours import NeighbourInfluence
 from expunge.audits.prediction_distance import PredictionDistance
 from expunge.audits.probability import Probability
+from expunge.audits.probe import Probe
 from expunge.audits.ranking import Ranking
+from expunge.audits.relapse import Relapse
 from expunge.audits.relearning import Relearning
 from expunge.audits.run_time import RunTime
 from expunge.audits.tow import ToW
@@ -38,11 +40,13 @@ AUDITS = by_name(
         FeatureRecovery,
         Backdoor,
         Clients,
+        Relapse,
         MultiplyAccumulates,
         ToW,
         Membership,
         LiRA,
         ZeroRetrain,
+        Probe,
         Relearning,
         Anamnesis,
         Distance,
@@ -72,8 +76,10 @@ __all__ = [
     "NeighbourInfluence",
     "PredictionDistance",
     "Probability",
+    "Probe",
     "Ranking",
     "References",
+    "Relapse",
     "Relearning",
     "RunTime",
     "Subject",
