@@ -14,6 +14,8 @@ Kind = Literal["percent", "points", "share", "answer", "number", "index", "count
 MAIN: dict[str, tuple[str, str, Kind]] = {
     "backdoor": ("backdoor{unit}", "opens", "percent"),
     "backdoor_rebound": ("backdoor{unit}", "after rounds", "percent"),
+    "right_after": ("{score}{unit} on tasks that went", "right after", "percent"),
+    "relapse": ("{score}{unit} on tasks that went", "later, at most", "percent"),
     "forget_recall": ("recall of what", "was forgotten", "number"),
     "unseen_recall": ("recall of what", "was unseen, like it", "number"),
     "recall": ("recall of what", "was held out", "number"),
@@ -45,6 +47,11 @@ _OTHER: dict[str, tuple[str, Kind]] = {
     "clients_worst": ("clients who stay, worst", "percent"),
     "client_passes": ("passes of clients", "count"),
     "stored_bytes": ("kept of clients, bytes", "count"),
+    "told_accuracy": ("accuracy where the task is told", "percent"),
+    "backward_transfer": ("backward transfer", "points"),
+    "learn_seconds": ("seconds of a request to learn", "seconds"),
+    "unlearn_seconds": ("seconds of a request to forget", "seconds"),
+    "state_bytes": ("kept beside the network, bytes", "count"),
     "precision": ("precision", "number"),
     "map": ("MAP", "number"),
     "recall_cold_users": ("recall, users with few pairs", "number"),
@@ -71,6 +78,7 @@ _OTHER: dict[str, tuple[str, Kind]] = {
     "holdout_kl": ("unseen KL, nats", "number"),
     "forget_activation_distance": ("activation distance, forgotten", "number"),
     "holdout_activation_distance": ("activation distance, unseen", "number"),
+    "probe_accuracy": ("linear probe, unseen like the forgotten", "percent"),
     "macs": ("multiply-accumulates", "count"),
     "seconds": ("time, seconds", "seconds"),
 }
@@ -263,6 +271,11 @@ def lists_judged(case: Case) -> bool:
 def implanted(case: Case) -> bool:
     """Whether a client who left had implanted something that can be asked for: then that comes first."""
     return _measured("backdoor", case)
+
+
+def streamed(case: Case) -> bool:
+    """Whether the models served a stream of requests: then tasks that went come first."""
+    return _measured("told_accuracy", case)
 
 
 def _leading(case: Case) -> list[str]:

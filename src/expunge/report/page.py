@@ -129,6 +129,8 @@ def key_figures(case: Case) -> tuple[str, tuple[KeyFigure, ...]]:
         kept = _key_figure("recall of held-out pairs", "recall", "number", row, case)
     elif implanted(case):
         known = _key_figure("backdoor opens", "backdoor", "percent", row, case)
+    elif row.mean("right_after") is not None:
+        known = _key_figure("tasks that went, right after", "right_after", "percent", row, case)
     elif row.mean("link_auc") is not None:
         kept = _key_figure("unseen edges, AUC", "link_auc", "number", row, case)
     found = [

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from expunge.report.evidence import Case
-from expunge.report.measures import Kind, finite, score_kind, score_words, with_unit
+from expunge.report.measures import Kind, finite, score_kind, score_words, streamed, with_unit
 
 Of = Literal["absolute", "retrained", "noise floor"]
 
@@ -166,6 +166,11 @@ _COMES_BACK = "what the client who left had implanted comes back: it was hidden,
 _OTHER_ANSWERS = "its answers on the forgotten data are others than a retrained model's"
 _BY_MORE = "its answers on the forgotten data are distributed otherwise than a retrained model's, by more than chance"
 
+_RIGHT_AFTER = "the accuracy on tasks that went, right after the request"
+_LATER = "the highest accuracy on tasks that went after later requests"
+_STILL_ANSWERS = "it still answers with classes that had to go"
+_RELAPSES = "what had to go comes back while it goes on learning"
+
 # Where more is better: 5 points of accuracy on what goes, 1 on what stays, 0.02 of AUC.
 OF_SCORES = (
     Rule("forget_{score}", 0.05, "absolute", _FORGOTTEN, above=_KNOWS, below=_STANDS_OUT),
@@ -211,12 +216,25 @@ OF_CLIENTS = (
     Rule("membership_auc", 0.05, "absolute", _ATTACK, above=_FAMILIAR, below=_STRANGE),
 )
 
+# A stream of requests: 1 point on tasks that went, right after and later, where less is no fault; 1.5 points on unseen data of
+# those that are left, where more is no fault, as a stream without the tasks that went is an easier one and may be learned less
+# well; 5 points on what was forgotten, and 0.03 of AUC.
+OF_STREAMS = (
+    Rule("right_after", 0.01, "absolute", _RIGHT_AFTER, above=_STILL_ANSWERS, at_most=True),
+    Rule("relapse", 0.01, "absolute", _LATER, above=_RELAPSES, at_most=True),
+    Rule("forget_{score}", 0.05, "absolute", _FORGOTTEN, above=_KNOWS, below=_STANDS_OUT),
+    Rule("holdout_{score}", 0.015, "absolute", _UNSEEN, above="", below=_LOST),
+    Rule("membership_auc", 0.03, "absolute", _ATTACK, above=_FAMILIAR, below=_STRANGE),
+)
+
 
 def rules(case: Case) -> dict[str, Rule]:
     """The rule of each metric that is judged: those that the retrained models give a measure for."""
     usual: tuple[Rule, ...] = OF_SCORES if case.higher_is_better else OF_ERRORS
     if any("clients_mean" in row.values for row in case.rows):
         usual = OF_CLIENTS
+    elif streamed(case):
+        usual = OF_STREAMS
     known = {"probability": OF_LINKS, "pair_auc": OF_RANKINGS}.get(case.score_name, usual)
     return {rule.metric(case): rule for rule in known if rule.limit(case) is not None}
 

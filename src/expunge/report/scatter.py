@@ -79,6 +79,11 @@ def axes_of(case: Case) -> tuple[_Axis, _Axis]:
             _Axis("backdoor", "unseen inputs on which the backdoor opens", "percent", "backdoor"),
             _Axis(f"holdout_{case.score_name}", f"{words} on unseen data", kind, words),
         )
+    if any("right_after" in row.values for row in case.rows):
+        return (
+            _Axis("right_after", f"{words} on tasks that went, right after", kind, words),
+            _Axis(f"holdout_{case.score_name}", f"{words} on unseen data of those that stay", kind, words),
+        )
     return (
         _Axis(f"forget_{case.score_name}", f"{words} on forgotten data", kind, words),
         _Axis(f"holdout_{case.score_name}", f"{words} on unseen data", kind, words),

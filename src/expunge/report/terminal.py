@@ -19,6 +19,8 @@ from expunge.report.verdict import State, best, cautions, failures, matching, ou
 _HEADS = {
     "backdoor": "\nbackdoor{percent}",
     "backdoor_rebound": "after\nrounds{percent}",
+    "right_after": "right\nafter{percent}",
+    "relapse": "\nlater{percent}",
     "forget_recall": "recall\nforgot.",
     "recall": "recall\nheld out",
     "feature_cosine": "removed\nfeatures",
@@ -44,6 +46,8 @@ _HEADS = {
 _ORDER = (
     "backdoor",
     "backdoor_rebound",
+    "right_after",
+    "relapse",
     "forget_recall",
     "unseen_recall",
     "recall",
@@ -69,6 +73,7 @@ _ORDER = (
 # What a method takes from where to where, beside the score on the forgotten data.
 _TAKES = {
     "backdoor": "the share of unseen inputs that are answered as the client wanted",
+    "right_after": "the accuracy on tasks that had to go",
     "forget_recall": "the recall of what was forgotten",
     "feature_cosine": "the cosine of what is told of removed features",
 }
@@ -155,7 +160,7 @@ def _paragraph(case: Case) -> Text:
 
 def _taken(case: Case) -> str:
     """The metric that says how much of what had to go is still known."""
-    asked = (metric for metric in _TAKES if lists_judged(case) or metric == "backdoor")
+    asked = (metric for metric in _TAKES if lists_judged(case) or metric in ("backdoor", "right_after"))
     return next((metric for metric in asked if any(metric in row.values for row in case.rows)), f"forget_{case.score_name}")
 
 
