@@ -13,6 +13,8 @@ from typing import Any
 COLUMNS: dict[str, tuple[str, float, int | None]] = {
     "backdoor": ("backdoor, %", 100, 1),
     "backdoor_rebound": ("after rounds, %", 100, 1),
+    "right_after": ("right after, %", 100, 1),
+    "relapse": ("later, %", 100, 1),
     "forget_accuracy": ("forgotten, %", 100, 1),
     "holdout_forget_accuracy": ("unseen like it, %", 100, 1),
     "holdout_accuracy": ("unseen, %", 100, 1),
@@ -43,6 +45,11 @@ COLUMNS: dict[str, tuple[str, float, int | None]] = {
     "macs": ("MACs, millions", 1e-6, 1),
     "rounds": ("rounds", 1, 0),
     "client_passes": ("passes of clients", 1, 0),
+    "probe_accuracy": ("probe, %", 100, 1),
+    "told_accuracy": ("told, %", 100, 1),
+    "learn_seconds": ("s / learn", 1, 1),
+    "unlearn_seconds": ("s / forget", 1, 1),
+    "state_bytes": ("kept, kB", 1e-3, 0),
     "stored_bytes": ("kept, MB", 1e-6, 1),
     "seconds_ratio": ("time / retraining", 1, 2),
 }

@@ -382,7 +382,10 @@ def test_study_writes_its_json(job):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("nothing",), "unknown study 'nothing'; there are classification, federated, graph, recommendation, regression"),
+        (
+            ("nothing",),
+            "unknown study 'nothing'; there are classification, continual, federated, graph, recommendation, regression",
+        ),
         (("classification", "--seeds", 0), "at least 1 seed"),
     ],
 )

@@ -350,7 +350,9 @@ class Lone(nn.Module):
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_fresher_the_rows_the_less_is_left_of_pairs_that_go(network):
     split = split_for("pairs")
-    level = [mean_margin(unlearned(replace(METHOD, fresh=fresh, steps=1), "pairs", network), split.forget) for fresh in (0, 1, 4)]
+    level = [
+        mean_margin(unlearned(replace(METHOD, fresh=fresh, steps=1), "pairs", network), split.forget) for fresh in (0, 1, 4)
+    ]
     assert level[0] > level[1] > level[2]
 
 

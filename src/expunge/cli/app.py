@@ -212,7 +212,9 @@ def tasks(as_json: AsJson = False) -> None:
 def study(
     name: Annotated[
         str,
-        typer.Argument(help="Which study: classification, regression, graph, recommendation or federated.", show_default=False),
+        typer.Argument(
+            help="Which study: classification, regression, graph, recommendation, federated or continual.", show_default=False
+        ),
     ],
     seeds: Annotated[int, typer.Option(help="Seeds to average over.")] = 1,
     budget: Annotated[
@@ -232,6 +234,10 @@ def study(
     alpha: Annotated[float | None, typer.Option(help="federated: how alike clients are, of dirichlet.")] = None,
     attack: Annotated[str | None, typer.Option(help="federated: backdoor, flip or none.")] = None,
     clients: Annotated[int | None, typer.Option(help="federated: how many there are.")] = None,
+    requests: Annotated[
+        str | None, typer.Option(help="continual: what is asked for, such as 'L1 L2 U1 L3', or U1:0.1 for a tenth of task 1.")
+    ] = None,
+    memory: Annotated[int | None, typer.Option(help="continual: samples in memory.")] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report, and for resuming.")] = None,
     device: Annotated[Literal["cpu", "cuda", "auto"], typer.Option(help="Where to train.")] = "cpu",
@@ -253,6 +259,8 @@ def study(
         alpha=alpha,
         attack=attack,
         clients=clients,
+        requests=requests,
+        memory=memory,
     )
     chosen = _study(find(STUDIES, name, "study"), options)
     errors = Console(stderr=True)

@@ -3,12 +3,13 @@
 from expunge.registry import by_name
 from expunge.studies.api import Result, audit, forget
 from expunge.studies.classification import ClassificationStudy
+from expunge.studies.continual import ContinualStudy
 from expunge.studies.federated import FederatedStudy
 from expunge.studies.graph import GraphStudy
 from expunge.studies.recommendation import RecommendationStudy
 from expunge.studies.regression import RegressionStudy
 from expunge.studies.study import Study
 
-STUDIES = by_name((ClassificationStudy, RegressionStudy, GraphStudy, RecommendationStudy, FederatedStudy))
+STUDIES = by_name((ClassificationStudy, RegressionStudy, GraphStudy, RecommendationStudy, FederatedStudy, ContinualStudy))
 
 __all__ = ["STUDIES", "Result", "Study", "audit", "forget"]

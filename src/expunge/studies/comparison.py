@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +13,26 @@ from torch import Tensor, nn
 from expunge.audits import AUDITS, Audit, Figure, Membership, References, Subject
 from expunge.audits.prediction_distance import predictions
 from expunge.engine import Engine
-from expunge.methods import Method, Retrain
+from expunge.methods import Retrain
 from expunge.report.evidence import Case, Curves, Role, Row, Value
 from expunge.split import Split, stream_digest
 from expunge.storage import weights_hash
-from expunge.studies.one_by_one import OneByOne
 from expunge.tasks import RegressionTask, Task
 
 ORIGINAL, RETRAINED, SECOND = "original", "retrained", "retrained-2"
+
+
+class Forgets(Protocol):
+    """What makes the model of a row: a method, or what calls one or several."""
+
+    @property
+    def adapter(self) -> bool:
+        """Whether the result holds more than the model did, so that its keys and shapes are others."""
+        ...
+
+    def __call__(self, model: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:
+        """A model without `split.forget`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -43,13 +55,14 @@ def compare(
     model: nn.Module,
     task: Task[Any],
     split: Split,
-    methods: Mapping[str, Method | OneByOne],
+    methods: Mapping[str, Forgets],
     engine: Engine,
     *,
-    retrain: Method | None = None,
+    retrain: Forgets | None = None,
     golds: int = 2,
     audits: Sequence[Audit] | None = None,
     original_seconds: float | None = None,
+    original_history: Sequence[Mapping[str, Any]] = (),
     made: Mapping[str, tuple[nn.Module, float]] | None = None,
 ) -> Comparison:
     """Unlearn by every method and audit all results.
@@ -61,11 +74,12 @@ def compare(
         golds: retrained models, each from its own seed; the second one shows the noise floor.
         audits: all that fit the task when None.
         original_seconds: time that training the original took, where it is known.
+        original_history: the engine's history of training it, for audits that read it.
         made: results that are there already, with their seconds, by name.
     """
-    subjects = {ORIGINAL: Subject(ORIGINAL, model, task, task.as_trained(split), engine, original_seconds)}
+    subjects = {ORIGINAL: Subject(ORIGINAL, model, task, task.as_trained(split), engine, original_seconds, original_history)}
     before = f"{weights_hash(model)} {stream_digest(split)} seed {engine.seed}"
-    wanted: dict[str, Method | OneByOne] = {}
+    wanted: dict[str, Forgets] = {}
     if retrain is not None:
         wanted = {RETRAINED if index == 0 else f"{RETRAINED}-{index + 1}": retrain for index in range(golds)}
     wanted |= methods
