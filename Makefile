@@ -14,7 +14,7 @@ demo: $(VENV)/core.done          ## forget a class of digits, audit it, and writ
 	@$(BIN)/expunge run examples/digits.yaml --out $(OUT) --overwrite
 
 test: $(VENV)/dev.done           ## run all tests, with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-report=term --cov-fail-under=90
 
 install: $(VENV)/core.done       ## install the core into .venv
 
@@ -48,7 +48,7 @@ $(VENV)/core.done: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/dev.done: $(VENV)/core.done
-	$(PIP) --editable '.[dev,graph,recommend]'
+	$(PIP) --editable '.[dev,graph,recommend,language]'
 	@touch $@
 
 $(VENV)/all.done: $(VENV)/core.done
