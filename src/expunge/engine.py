@@ -5,9 +5,7 @@ each of which works on its share of every batch, so that the global batch stays 
 """
 
 import atexit
-import copy
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,12 +23,13 @@ from torch import Tensor, nn
 from expunge.checkpoint import Progress, load_checkpoint, save_checkpoint
 from expunge.errors import BadSetting
 from expunge.fitting import keep_best, total_steps
+from expunge.keeping import Keeper
 from expunge.ledger import Ledger
-from expunge.meters import peak_memory, warm_up
+from expunge.meters import peak_memory
 from expunge.optimizers import Optimizer, Schedule, learning_rate_factor
 from expunge.progress import ProgressBar
 from expunge.split import Epochs, Stream, one_epoch, stream_digest
-from expunge.storage import load_weights, read_weights, weights_hash, write_text, write_weights
+from expunge.storage import weights_hash
 
 Loss = Callable[[nn.Module, Any], Tensor | dict[str, Tensor]]
 
@@ -54,7 +53,7 @@ class _Run:
     ledger: Ledger
 
 
-class Engine:
+class Engine(Keeper):
     """Trains models, reproducibly.
 
     Args:
@@ -277,7 +276,12 @@ class Engine:
             self._save(run)
         return model
 
-    # ---- keeping and finding results ------------------------------------------------------------------------------
+    # ---- checkpoints ------------------------------------------------------------------------------
+
+    @property
+    def processes(self) -> int:
+        """How many processes train together."""
+        return self._accelerator.num_processes
 
     @property
     def is_main(self) -> bool:
@@ -287,65 +291,6 @@ class Engine:
     def wait(self) -> None:
         """Wait until all processes are here."""
         self._accelerator.wait_for_everyone()
-
-    def keep(self, name: str, model: nn.Module, **facts: str) -> None:
-        """Write `model` under `name` into the engine's folder, if it has one, for :meth:`kept` to find after a restart."""
-        if self.folder is not None and self.is_main:
-            write_weights(self._path(self.full_name(name)), model.state_dict(), facts)
-
-    def kept(self, name: str, model: nn.Module, **facts: str) -> tuple[nn.Module, dict[str, str]] | None:
-        """Load into `model` what was kept under `name` with these facts; with all its facts, or None when there is nothing."""
-        path = None if self.folder is None else self._path(self.full_name(name))
-        if path is None or not path.exists():
-            return None
-        found = read_weights(path)[1]
-        if any(found.get(key) != value for key, value in facts.items()):
-            return None
-        return load_weights(model, path), found
-
-    def make(self, name: str, build: Callable[[], nn.Module], like: nn.Module | None, key: str) -> tuple[nn.Module, float]:
-        """Build a model within the scope `name`, timed; a restarted run loads the finished result instead of building again.
-
-        Args:
-            build: makes the model; the fits inside resume by themselves.
-            like: a model with the keys and shapes of the result; None where there is none: such a result is not kept.
-            key: all that the result depends on; a result that was kept for another key is not used.
-
-        Returns:
-            the model, and the seconds that it took, over all restarts.
-        """
-        with self.scope(name, key):
-            found = None if like is None else self.kept("result", copy.deepcopy(like), key=key)
-            if found is not None:
-                self.history += json.loads(found[1]["history"])
-                return found[0].to(self.device).eval(), float(found[1]["seconds"])
-            warm_up()
-            started, earlier, before = time.monotonic(), self.resumed_seconds, len(self.history)
-            model = build()
-            seconds = time.monotonic() - started + self.resumed_seconds - earlier
-            if like is not None:
-                self.keep("result", model, key=key, seconds=repr(seconds), history=json.dumps(self.history[before:]))
-            return model, seconds
-
-    def remember(self, name: str, key: str, find: Callable[[], Any]) -> Any:
-        """Values that JSON can hold, NaN too, and that take long to find; a restarted run reads them instead.
-
-        Args:
-            key: all that the values depend on; what was kept for another key is found again.
-        """
-        path = None if self.folder is None else self.folder.joinpath(*self._scope, f"{name}.json")
-        if path is not None and path.exists() and (kept := json.loads(path.read_text()))["key"] == key:
-            self.history += kept["history"]
-            return kept["values"]
-        before = len(self.history)
-        values = find()
-        if path is not None and self.is_main:
-            write_text(path, json.dumps({"key": key, "values": values, "history": self.history[before:]}))
-        return values
-
-    def _path(self, full_name: str) -> Path:
-        assert self.folder is not None
-        return self.folder.joinpath(f"{full_name}.safetensors")
 
     def _checkpoint_due(self, step: int, seconds: float) -> bool:
         if not self._can_checkpoint:

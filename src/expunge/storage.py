@@ -75,6 +75,19 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise BadFile(f"{path} is not a whole safetensors file: {error}") from error
 
 
+def read_facts(path: str | Path) -> dict[str, str]:
+    """The metadata of a safetensors file alone.
+
+    Raises:
+        BadFile: if the file is not whole.
+    """
+    try:
+        with safe_open(Path(path), framework="pt") as file:
+            return file.metadata() or {}
+    except SafetensorError as error:
+        raise BadFile(f"{path} is not a whole safetensors file: {error}") from error
+
+
 def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     """Load a safetensors file into `model`, in place, and return it.
 
