@@ -38,6 +38,19 @@ def unseen(each: int = 30) -> dict[str, Batches]:
     return {str(place + 1): Batches(data, 64) for place, data in enumerate(tasks(each, seed=7))}
 
 
+class Lazy(torch.utils.data.Dataset):
+    """Data that are read one by one."""
+
+    def __init__(self, data: TensorDataset) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, row: int):
+        return self.data[row]
+
+
 def stream(words: str = "L1 L2 U1 L3") -> RequestStream:
     return RequestStream.of(words, tasks())
 

@@ -44,7 +44,7 @@ def test_over_random_streams_only_what_was_put_in_and_not_forgotten_is_drawn(see
             held = memory.held()[2]
             assert memory.forget(goes) == int(torch.isin(held, goes).sum())
             there = there[~torch.isin(there, goes)]
-        assert memory.seen == len(there) and memory.filled <= min(memory.capacity, len(there))
+        assert memory.population == len(there) and memory.filled <= min(memory.capacity, len(there))
         for count in (1, number(25), memory.capacity):
             drawn = memory.draw(count)
             assert len(drawn[2]) == min(count, memory.filled)
@@ -173,6 +173,7 @@ def test_other_files_are_refused(tmp_path):
         ({3: torch.zeros(2, 5)}, r"logits for a replay buffer have shape \(2, 5\), not \(2, 2\)"),
         ({2: torch.tensor([4, 4])}, "must be 0 or more, each once"),
         ({2: torch.tensor([4, -1])}, "must be 0 or more, each once"),
+        ({0: torch.zeros(2, 3, dtype=torch.uint8)}, "inputs are torch.uint8, and the replay buffer holds torch.float32"),
         ({2: torch.tensor([0, 9])}, "already in the replay buffer"),
     ],
 )
@@ -184,7 +185,7 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(change, message):
         given[place] = value
     with pytest.raises(BadRequest, match=message):
         memory.add(*given)
-    assert memory.filled == memory.seen == 1
+    assert memory.filled == memory.population == 1
 
 
 def test_forgetting_what_was_never_learned_is_refused():

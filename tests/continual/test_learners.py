@@ -5,14 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from expunge.continual import CLPU, Joint, LwF, OnlineEWC, Rehearsal, UniCLUN, run
+from expunge.continual import CLPU, Joint, Learn, LwF, OnlineEWC, Rehearsal, RequestStream, UniCLUN, Unlearn, run
 from expunge.continual.learner import FAR
 from expunge.engine import Engine
 from expunge.errors import BadRequest, BadSetting, Diverged
 from expunge.methods import SSD, BadTeacher, Retrain
 from expunge.optimizers import Optimizer
-from expunge.split import stream_digest
-from tiny_streams import CLASSES, FAST, memory, stream, task, unseen
+from expunge.split import Batches, stream_digest
+from expunge.tasks import ClassificationTask
+from tiny import same_weights
+from tiny_streams import CLASSES, FAST, memory, network, stream, task, tasks, unseen
 
 LEARNERS = {
     "uniclun": UniCLUN(**FAST),
@@ -59,7 +61,8 @@ def test_single_samples_go_from_memory(name):
     found = served(LEARNERS[name], "L1 L2 U1:0.5 L3", capacity=100)
     goes = stream("L1 L2 U1:0.5 L3")[2].ids
     assert not torch.isin(found.pupil.memory.ids, goes).any()
-    assert found.pupil.known.all() and found.history.rows[-1]["task_accuracy"]["1"] > 0.8
+    assert found.pupil.known.all() and found.history.rows[-1]["task_accuracy"]["1"] > 0.7
+    assert len(found.history.rows[2]["tasks"]) == 0
 
 
 def test_what_is_known():
@@ -105,7 +108,7 @@ def test_a_memory_without_room_for_logits_is_refused():
 def test_weights_of_zero_are_plain_training():
     plain, lone = served(Rehearsal(beta=0.0, **FAST), "L1 L2"), served(Rehearsal(**FAST), "L1 L2", capacity=1)
     assert plain.history.rows[-1]["class_accuracy"]["1"] < 0.2  # all of the first task is lost
-    assert stream_digest_of(plain) != stream_digest_of(lone)
+    assert not same_weights(plain.model, lone.model)
 
 
 def test_rehearsal_terms_by_hand():
@@ -134,7 +137,7 @@ def test_any_method_serves_requests_to_forget():
 
 def test_retraining_on_memory_alone_leaves_nothing_else():
     found = served(Rehearsal(unlearning=Retrain(epochs=20, optimizer=Optimizer("adam", 1e-2)), **FAST), "L1 L2 U1")
-    assert found.history.right_after() == 0.0 and found.history.rows[-1]["class_accuracy"]["2"] > 0.9
+    assert found.history.right_after() == 0.0 and found.history.rows[-1]["class_accuracy"]["2"] > 0.8
 
 
 def test_ewc_holds_weights_that_the_first_task_needs():
@@ -158,8 +161,29 @@ def test_ewc_adds_up_fisher_information_and_takes_it_from_memory_after_forgettin
     after = served(OnlineEWC(strength=0.0, **FAST), "L1 L2 U1").pupil
     found = OnlineEWC(**FAST)
     before = [each.clone() for each in after.fisher]
-    found._anchor(after, after.memory.batches(100), 0.0, task())
+    found._anchor(after, after.memory.batches(100), 0.0, task(), Engine(progress=False))
     assert all(torch.allclose(each, now, atol=1e-6) for each, now in zip(before, after.fisher, strict=True))
+
+
+def test_ewc_looks_at_all_classes_of_a_task_however_they_come():
+    few = OnlineEWC(fisher_samples=40, **FAST)  # as many as the first class has
+    pupil = served(few, "L1").pupil
+    apart = few.begin(task(), Engine(progress=False), memory())
+    apart.load_state_dict(pupil.state_dict())
+    first = tasks()[0].tensors
+    few._anchor(apart, Batches(torch.utils.data.TensorDataset(first[0][:40], first[1][:40])), 0.0, task(), Engine())
+    assert not torch.allclose(apart.fisher[-1], pupil.fisher[-1], rtol=0.2)
+
+
+def test_ewc_goes_on_where_nothing_is_left_in_memory():
+    found = run(
+        OnlineEWC(**FAST), stream("L1 L2 U1 L3"), task(), Engine(progress=False), memory(1), unseen()
+    )  # a memory of one sample, which may be of what goes
+    assert len(found.history.rows) == 4
+    pupil = OnlineEWC(**FAST).begin(task(), Engine(progress=False), memory())
+    pupil.fisher[0].data.fill_(1.0)
+    OnlineEWC(**FAST)._anchor(pupil, pupil.memory.batches(10), 0.0, task(), Engine(progress=False))
+    assert not any(each.any() for each in pupil.fisher)
 
 
 def test_lwf_goes_on_saying_what_it_said():
@@ -172,7 +196,7 @@ def test_lwf_goes_on_saying_what_it_said():
         then, now = ((network(batch[0])[:, 2:4] / 2).log_softmax(1) for network in (pupil.before, pupil.student))
     wanted = 3 * 4 * (then.exp() * (then - now)).sum(1)  # among the classes that are there: those of the second task
     assert torch.allclose(terms["before"], wanted, atol=1e-5) and wanted.max() > 0.01
-    assert "before" not in learner.terms(served(learner, "L1").pupil, None, task())
+    assert "before" not in learner.terms(pupil, batch, task(), forget=torch.zeros(len(batch[1]), CLASSES))
 
 
 def test_clpu_deletes_the_network_of_what_goes():
@@ -199,13 +223,19 @@ def test_clpu_keeps_permanent_tasks_in_one_network():
         served(learner, "L1 L2 U2:0.5")
 
 
-def test_a_name_with_a_dot_names_a_network_too():
-    from expunge.continual import Learn, RequestStream
-    from tiny_streams import tasks
-
+def test_clpu_refuses_a_task_with_single_samples_of_another():
     data = tasks()
-    requests = RequestStream([Learn("v1.0", data[0]), Learn("v1.1", data[1])])
-    found = run(LEARNERS["clpu"], requests, task(), Engine(progress=False), memory(logits=CLASSES), unseen())
+    requests = RequestStream([Learn("1", data[0]), Learn("2", data[1]), Unlearn([*range(80), 81, 90])])
+    assert requests[2].tasks == ("1",) and requests[2].single == 2
+    with pytest.raises(BadRequest, match="single samples have no network of their own"):
+        run(LEARNERS["clpu"], requests, task(), Engine(progress=False), memory(logits=CLASSES), unseen())
+
+
+def test_a_name_with_a_dot_names_a_network_too():
+    data = tasks()
+    requests = RequestStream([Learn("v1.0/a", data[0]), Learn("v1.1", data[1])])
+    named = dict(zip(("v1.0/a", "v1.1"), unseen().values(), strict=False))
+    found = run(LEARNERS["clpu"], requests, task(), Engine(progress=False), memory(logits=CLASSES), named)
     assert len(found.model.side) == 2
 
 
@@ -237,10 +267,65 @@ def test_settings_that_make_no_sense(make, message):
         make()
 
 
+@pytest.mark.parametrize("name", [name for name in LEARNERS if name not in ("clpu", "er by a method")])
+def test_a_single_sample_can_go_and_the_network_that_answers_changes(name):
+    one = "L1 L2"
+    data = tasks()
+    requests = RequestStream([Learn("1", data[0]), Learn("2", data[1]), Unlearn([3])])
+    kept = memory(1000 if name == "joint" else 24, CLASSES if LEARNERS[name].keeps_logits else 0)
+    found = run(LEARNERS[name], requests, task(), Engine(progress=False), kept, unseen())
+    assert not same_weights(found.model, served(LEARNERS[name], one).model)
+    assert not (found.pupil.memory.ids == 3).any()
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_what_answers_can_be_trained_on(name):
+    model = served(LEARNERS[name], "L1 L2").model
+    model(torch.randn(4, 8)).sum().backward()
+    assert any(value.grad is not None for value in model.parameters())
+
+
+def test_data_that_are_read_one_by_one():
+    from tiny_streams import Lazy
+
+    plain, lazy = (
+        [Learn(str(place), kind(data)) for place, data in enumerate(tasks()[:2], start=1)] for kind in (lambda data: data, Lazy)
+    )
+    for name in ("joint", "der++"):
+        for requests in (plain, lazy):
+            kept = memory(1000 if name == "joint" else 24, CLASSES if LEARNERS[name].keeps_logits else 0)
+            found = run(LEARNERS[name], RequestStream(requests), task(), Engine(progress=False), kept, unseen())
+            inputs, labels, ids, _ = found.pupil.memory.held()
+            first = torch.cat([each.tensors[0] for each in tasks()[:2]])
+            assert torch.equal(first[ids], inputs) and torch.equal(labels, ids // 40) and len(ids) == min(160, kept.capacity)
+            assert found.history.accuracy("task") > 0.9
+
+
 def test_a_memory_that_is_in_use_is_refused():
     used = served(LEARNERS["er"], "L1").pupil.memory
     with pytest.raises(BadSetting, match="begins with an empty memory, and this one holds 24 samples"):
         run(LEARNERS["er"], stream(), task(), Engine(), used, unseen())
+    used.forget(used.held()[2])
+    with pytest.raises(BadSetting, match="this one holds 0 samples or held some"):
+        run(LEARNERS["er"], stream(), task(), Engine(), used, unseen())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"engine": lambda: Engine(precision="bf16")}, "served in fp32 by one process, not in bf16 by 1"),
+        (
+            {"memory": lambda: memory().double()},
+            r"inputs have shape \(8,\) of torch.float32, and the memory is made for .*float64",
+        ),
+        ({"tests": lambda: {"1": [], "2": []}}, "task '3' is learned and has no tests; there are tests of 1, 2"),
+        ({"task": lambda: ClassificationTask(network, classes=4)}, "request L3 has the label 5, and the network has 4 outputs"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_learned(change, message):
+    given = {"engine": Engine, "memory": memory, "tests": unseen, "task": task} | change
+    with pytest.raises(BadSetting, match=message):
+        run(LEARNERS["er"], stream(), given["task"](), given["engine"](), given["memory"](), given["tests"]())
 
 
 @pytest.mark.parametrize("name", ["uniclun", "er"])

@@ -4,22 +4,9 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from expunge.continual import Learn, RequestStream, Unlearn
+from expunge.continual import Learn, Lesson, RequestStream, Unlearn
 from expunge.errors import BadRequest
-from tiny_streams import blobs, tasks
-
-
-class Lazy(torch.utils.data.Dataset):
-    """Data that are read one by one."""
-
-    def __init__(self, data: TensorDataset) -> None:
-        self.data = data
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, row: int):
-        return self.data[row]
+from tiny_streams import Lazy, blobs, tasks
 
 
 def rows(data) -> tuple[torch.Tensor, torch.Tensor]:
@@ -82,6 +69,52 @@ def test_learned_again():
     assert stream[3].ids.tolist() == [8, 9, 10, 11] and stream.left == ("2", "1") and stream.forgotten == ()
     never = stream.never_learned()
     assert [lesson.title for lesson in never] == ["L2", "L1"] and never[1].ids.tolist() == [8, 9, 10, 11]
+    assert [lesson.title for lesson in stream.without_forgetting()] == ["L1", "L2"]
+    with pytest.raises(BadRequest, match="forgets nothing that is not learned again"):
+        stream.data("forgotten")
+    longer = RequestStream.of("L1 L2 U1 L1 U1:0.5 U2", tasks(each=2))
+    assert len(longer.data("forgotten")) == 2 + 4 and len(longer.data("left")) == 2
+
+
+def test_ids_that_were_learned_once_are_not_learned_again():
+    data = tasks(each=2)
+    with pytest.raises(BadRequest, match="task 'a' has the id 1 of a sample learned before"):
+        RequestStream(
+            [
+                Learn("a", data[0], [1, 2, 3, 4]),
+                Learn("b", data[1], [5, 6, 7, 8]),
+                Unlearn("a"),
+                Learn("a", data[0], [1, 2, 3, 4]),
+            ]
+        )
+
+
+def test_what_may_be_meant_otherwise_is_refused():
+    data = tasks(each=2)
+    with pytest.raises(BadRequest, match="the name of a task is a text, not 1"):
+        Learn(1, data[0])
+    for what, message in (
+        (1, "a list of whole numbers, not 1; a task is named by a text"),
+        ([True, False], "whole numbers, not bool"),
+        ([1.0, 2.5], "whole numbers, not float32"),
+    ):
+        with pytest.raises(BadRequest, match=message):
+            RequestStream([Learn("1", data[0]), Unlearn(what)])
+    assert RequestStream([Learn("1", data[0]), Unlearn({2, 0})])[1].ids.tolist() == [0, 2]
+
+
+def test_lessons_that_are_no_part_of_a_stream():
+    data = tasks(each=2)
+    stream = RequestStream([Learn("a", data[0]), Learn("b", data[1]), Unlearn("a"), Unlearn([5])])
+    alone = [
+        Lesson.learn(0, "a", data[0], range(4)),
+        Lesson.learn(1, "b", data[1], range(4, 8)),
+        Lesson.unlearn(2, data[0], range(4), tasks=["a"], gone=[0, 1]),
+        Lesson.unlearn(3, TensorDataset(*(part[1:2] for part in data[1].tensors)), [5]),
+    ]
+    for one, other in zip(alone, stream, strict=True):
+        assert (one.kind, one.title, one.tasks, one.single) == (other.kind, other.title, other.tasks, other.single)
+        assert torch.equal(one.ids, other.ids) and torch.equal(one.labels, other.labels) and torch.equal(one.gone, other.gone)
 
 
 def test_never_learned_leaves_out_single_samples():
@@ -137,7 +170,10 @@ def test_requests_that_make_no_sense(words, message):
         (lambda a, b: [Learn("a", a, [0, 1, 2])], "task 'a' has 4 samples and 3 ids"),
         (lambda a, b: [Learn("a", a, [0, 1, 2, 2])], "must be 0 or more, each once"),
         (lambda a, b: [Learn("a", a, [0, 1, 2, -3])], "must be 0 or more, each once"),
-        (lambda a, b: [Learn("a", a, [0, 1, 2, 3]), Learn("b", b, [3, 4, 5, 6])], "'a' and 'b' have samples with the same id"),
+        (
+            lambda a, b: [Learn("a", a, [0, 1, 2, 3]), Learn("b", b, [3, 4, 5, 6])],
+            "task 'b' has the id 3 of a sample learned before",
+        ),
         (lambda a, b: [Learn("a", a), Unlearn([2, 77])], "of 2 samples to forget, 1 are not there"),
         (lambda a, b: [Learn("a", a), Unlearn([])], "request 2 names no sample to forget"),
         (lambda a, b: [Learn("a", a), Learn("b", b), Unlearn([0]), Unlearn([0])], "1 are not there"),

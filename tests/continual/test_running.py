@@ -3,11 +3,14 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
-from expunge.continual import CLPU, Rehearsal, UniCLUN, run
+from expunge.continual import CLPU, LwF, OnlineEWC, Rehearsal, UniCLUN, run
 from expunge.continual.running import accuracies, state_bytes
 from expunge.engine import Engine
+from expunge.errors import BadSetting
 from expunge.methods import SCRUB
+from expunge.storage import read_weights
 from tiny_streams import CLASSES, FAST, memory, stream, task, unseen
 
 WORDS = "L1 L2 U1 L3 U2:0.5"
@@ -84,9 +87,54 @@ def test_a_longer_stream_goes_on_where_the_shorter_one_ended(tmp_path, monkeypat
     learner = LEARNERS["der++"]
     serve(learner, tmp_path, "L1 L2")
     whole, _ = serve(learner, words="L1 L2 U1")
-    counted(monkeypatch, stop_at=21)  # the request that is new takes twenty steps
-    again, _ = serve(learner, tmp_path, "L1 L2 U1")
-    assert same(whole.pupil, again.pupil)
+    served, serving = [], type(learner).serve
+    monkeypatch.setattr(type(learner), "serve", lambda self, *given: served.append(1) or serving(self, *given))
+    again, engine = serve(learner, tmp_path, "L1 L2 U1")
+    assert same(whole.pupil, again.pupil) and len(served) == 1
+    assert engine.resumed_seconds == sum(row["seconds"] for row in again.history.rows[:2])
+
+
+def test_the_memory_that_was_given_is_the_one_that_is_filled(tmp_path):
+    for _ in range(2):
+        kept = memory()
+        found = run(Rehearsal(**FAST), stream("L1 L2"), task(), Engine(0, folder=tmp_path, progress=False), kept, unseen())
+        assert kept.filled == 24 and found.pupil.memory is kept
+
+
+def test_tests_may_be_added_and_not_changed(tmp_path):
+    two = {name: unseen()[name] for name in ("1", "2")}
+    engine = Engine(0, folder=tmp_path, progress=False)
+    run(Rehearsal(**FAST), stream("L1 L2"), task(), engine, memory(), two)
+    found = run(Rehearsal(**FAST), stream("L1 L2 L3"), task(), Engine(0, folder=tmp_path, progress=False), memory(), unseen())
+    assert found.history.left == ("1", "2", "3") and found.history.matrix().isnan().sum() == 2
+    other = {**unseen(), "1": unseen(each=20)["1"]}
+    with pytest.raises(BadSetting, match="the tests of task '1' are others than those"):
+        run(Rehearsal(**FAST), stream("L1 L2 L3 U1"), task(), Engine(0, folder=tmp_path, progress=False), memory(), other)
+
+
+@pytest.mark.parametrize(
+    "learner", [UniCLUN(**FAST), Rehearsal(alpha=0.5, **FAST), LwF(**FAST), OnlineEWC(**FAST), CLPU(**FAST)]
+)
+def test_no_file_holds_what_was_forgotten(learner, tmp_path):
+    serve(learner, tmp_path, "L1 L2 U1", steps=2)
+    goes = {tuple(row.tolist()) for row in stream("L1 L2 U1")[2].data.tensors[0]}
+    files = list(tmp_path.rglob("*.safetensors"))
+    assert [path.name for path in files] == ["stream.safetensors"]
+    for path in files:
+        tensors, _ = read_weights(path)
+        assert not any(name.startswith("networks.side.1.") for name in tensors)
+        rows = {tuple(row.tolist()) for each in tensors.values() if each.dim() == 2 and each.shape[1] == 8 for row in each}
+        assert not rows & goes
+
+
+def test_tests_are_read_once_whatever_order_they_come_in():
+    shuffled = {name: DataLoader(each.dataset, 16, shuffle=True) for name, each in unseen().items()}
+    datasets = {name: each.dataset for name, each in unseen().items()}
+    found = [
+        run(Rehearsal(**FAST), stream("L1 L2"), task(), Engine(progress=False), memory(), each).history.rows[-1]
+        for each in (unseen(), shuffled, datasets)
+    ]
+    assert found[0]["class_accuracy"] == found[1]["class_accuracy"] == found[2]["class_accuracy"]
 
 
 def test_what_was_kept_of_another_learner_or_stream_is_not_taken(tmp_path):
@@ -117,7 +165,7 @@ def test_accuracies_by_hand():
 
     said = torch.tensor([[3.0, 1, 2, 0, 0, 0], [0, 1, 2, 0, 0, 0], [0, 0, 0, 0, 5, 4]])
     streams = {"1": [(said, torch.tensor([0, 1, 1]))], "2": [(said[:1], torch.tensor([2]))]}
-    found = accuracies(Fixed(), task(), streams)
+    found = accuracies(Fixed(), task(), streams, {"1": torch.tensor([0, 1])})
     assert found["class_accuracy"] == {"1": pytest.approx(1 / 3), "2": 0.0}
     assert found["task_accuracy"]["1"] == pytest.approx(2 / 3) and found["task_accuracy"]["2"] == 1.0
 

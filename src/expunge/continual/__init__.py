@@ -10,6 +10,7 @@ from expunge.continual.lwf import LwF
 from expunge.continual.rehearsal import Rehearsal
 from expunge.continual.requests import Learn, Lesson, RequestStream, Unlearn
 from expunge.continual.running import Served, run
+from expunge.continual.stream_split import StreamSplit, as_split
 from expunge.continual.uniclun import UniCLUN
 
 __all__ = [
@@ -26,7 +27,9 @@ __all__ = [
     "RequestStream",
     "Served",
     "StreamHistory",
+    "StreamSplit",
     "UniCLUN",
     "Unlearn",
+    "as_split",
     "run",
 ]

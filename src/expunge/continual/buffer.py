@@ -8,7 +8,8 @@
 Filling the free slots at once would be simpler, and would let what is learned next take more than its share: it would then push
 out older samples, which can't be had again.
 
-What is drawn is always a filled slot, and forgotten samples are overwritten by zeros, so that no file holds them either.
+What is drawn is always a filled slot, and forgotten samples are overwritten by zeros, so that no file that is written
+afterwards holds them either.
 
 References: J. S. Vitter. "Random Sampling with a Reservoir", ACM Transactions on Mathematical Software 11(1), 1985. R. Gemulla,
 W. Lehner, P. J. Haas. "A Dip in the Reservoir: Maintaining Sample Synopses of Evolving Datasets", VLDB 2006.
@@ -90,7 +91,7 @@ class ReplayBuffer(nn.Module):
         return int((self.ids != NOBODY).sum())
 
     @property
-    def seen(self) -> int:
+    def population(self) -> int:
         """How many samples were learned and not forgotten, those that it does not hold included."""
         return int(self.counts[0])
 
@@ -128,7 +129,7 @@ class ReplayBuffer(nn.Module):
             logits: shape (n, logits); zeros when None.
 
         Raises:
-            BadRequest: if an id is negative, doubled, or in the buffer already, or shapes do not fit.
+            BadRequest: if an id is negative, doubled, or in the buffer already, or shapes or the type of inputs do not fit.
         """
         self._check(inputs, labels, ids, logits)
         free, (seen, inside, outside) = (self.ids == NOBODY).nonzero().flatten().tolist()[::-1], self.counts.tolist()
@@ -163,13 +164,13 @@ class ReplayBuffer(nn.Module):
         """
         if len(ids.unique()) != len(ids):
             raise BadRequest("an id to forget is named twice")
-        if len(ids) > self.seen:
-            raise BadRequest(f"{len(ids):,} samples are to be forgotten, and only {self.seen:,} were learned")
+        if len(ids) > self.population:
+            raise BadRequest(f"{len(ids):,} samples are to be forgotten, and only {self.population:,} were learned")
         slots = torch.isin(self.ids, ids.to(self.ids)).nonzero().flatten()
         for own in (self.inputs, self.labels, self.logits):
             own[slots] = 0
         self.ids[slots] = NOBODY
-        was_full = self.seen > self.capacity or int(self.counts[1:].sum()) > 0
+        was_full = self.population > self.capacity or int(self.counts[1:].sum()) > 0
         owed = [len(slots), len(ids) - len(slots)] if was_full else [0, 0]  # while all fit, free slots need no sharing out
         self.counts += torch.tensor([-len(ids), *owed], device=self.counts.device)
         return len(slots)
@@ -188,6 +189,10 @@ class ReplayBuffer(nn.Module):
         for name, (given, shape) in wanted.items():
             if tuple(given.shape) != shape:
                 raise BadRequest(f"{name} for a replay buffer have shape {tuple(given.shape)}, not {shape}")
+        if inputs.dtype != self.inputs.dtype:
+            raise BadRequest(
+                f"inputs are {inputs.dtype}, and the replay buffer holds {self.inputs.dtype}; make it with dtype={inputs.dtype}"
+            )
         if count and (int(ids.min()) < 0 or len(ids.unique()) != count):
             raise BadRequest("ids for a replay buffer must be 0 or more, each once")
         if bool(torch.isin(ids.to(self.ids), self.ids).any()):

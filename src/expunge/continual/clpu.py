@@ -32,6 +32,8 @@ from expunge.tasks import ClassificationTask
 class SideNetworks(nn.Module):
     """A main network and one for each task that may go. Their answers are the log-probabilities of their own classes."""
 
+    has_features = False  # none that all of them share
+
     def __init__(self, main: nn.Module, classes: int) -> None:
         super().__init__()
         self.main, self.side = main, nn.ModuleDict()
@@ -62,11 +64,11 @@ class Isolated(Pupil):
         networks = self.networks
         for name in lesson.tasks:
             if lesson.kind == "learn" and name in self.permanent:
-                networks.learned[lesson.classes] = True
+                networks.learned[lesson.classes.to(networks.learned.device)] = True
             elif lesson.kind == "learn":
                 networks.side[_key(name)] = self.make()
                 own = torch.zeros_like(networks.learned)
-                own[lesson.classes] = True
+                own[lesson.classes.to(own.device)] = True
                 networks.own = torch.cat([networks.own, own[None]])
             elif _key(name) in networks.side:
                 stays = torch.tensor([key != _key(name) for key in networks.side], device=networks.own.device)
@@ -112,7 +114,7 @@ class CLPU(Rehearsal):
 
         batches = Batches(lesson.data, self.batch_size)
         network = pupil.networks.side[_key(name)]
-        engine.fit(network, loss, batches, epochs=self.epochs, optimizer=self.optimizer, name=lesson.kind)
+        engine.fit(network, loss, batches, epochs=self.epochs, optimizer=self.optimizer, name="learn")
 
     def remember(self, pupil: Pupil, lesson: Lesson, task: ClassificationTask, engine: Engine) -> None:
         if lesson.tasks[0] in self.permanent:  # nothing of a task that may go is put where it would have to be found again
@@ -123,7 +125,7 @@ class CLPU(Rehearsal):
 
     def serve(self, pupil: Pupil, lesson: Lesson, task: ClassificationTask, engine: Engine) -> Pupil:
         permanent = [name for name in lesson.tasks if name in self.permanent]
-        if lesson.kind == "unlearn" and (permanent or not lesson.tasks):
+        if lesson.kind == "unlearn" and (permanent or lesson.single):
             what = f"task {permanent[0]!r} was to stay for good" if permanent else "single samples have no network of their own"
             raise BadRequest(f"CLPU deletes networks of tasks; {what}, so that it can't be forgotten exactly")
         return super().serve(pupil, lesson, task, engine)

@@ -21,7 +21,7 @@ from expunge.continual.rehearsal import Rehearsal
 from expunge.continual.requests import Lesson
 from expunge.engine import Engine
 from expunge.gradients import diagonal_fisher
-from expunge.split import Batches, Stream
+from expunge.split import Batches, Shuffled
 from expunge.tasks import ClassificationTask
 
 
@@ -59,24 +59,27 @@ class OnlineEWC(Rehearsal):
 
     def learn(self, pupil: Pupil, lesson: Lesson, task: ClassificationTask, engine: Engine) -> None:
         super().learn(pupil, lesson, task, engine)
-        self._anchor(pupil, Batches(lesson.data, 100), self.decay, task)
+        self._anchor(pupil, Batches(lesson.data, 100), self.decay, task, engine)
 
     def unlearn(self, pupil: Pupil, lesson: Lesson, task: ClassificationTask, engine: Engine) -> None:
         super().unlearn(pupil, lesson, task, engine)
-        self._anchor(pupil, pupil.memory.batches(100), 0.0, task)
+        self._anchor(pupil, pupil.memory.batches(100), 0.0, task, engine)
 
-    def besides(self, pupil: Any, batch: Any, logits: Tensor, task: ClassificationTask) -> dict[str, Tensor]:
+    def besides(self, pupil: Any, batch: Any, logits: Tensor, task: ClassificationTask, forgets: bool) -> dict[str, Tensor]:
         return {"anchor": self.strength * pupil.penalty()}
 
-    def _anchor(self, pupil: Pupil, data: Stream, decay: float, task: ClassificationTask) -> None:
+    def _anchor(self, pupil: Pupil, data: Batches, decay: float, task: ClassificationTask, engine: Engine) -> None:
         assert isinstance(pupil, Anchored)
 
         def losses(model: nn.Module, batch: Any) -> Tensor:
             return self.cross_entropy(task.outputs(model, batch), batch[1], pupil)
 
-        found = diagonal_fisher(pupil.student, losses, data, max_examples=self.fisher_samples)
+        mixed = Shuffled(data, engine.generator("fisher"))  # data often come class by class
+        found = diagonal_fisher(pupil.student, losses, mixed, max_examples=self.fisher_samples) if data.examples else {}
         for (name, now), fisher, anchor in zip(pupil.student.named_parameters(), pupil.fisher, pupil.anchors, strict=True):
-            fisher.mul_(decay).add_(found[name])
+            fisher.mul_(decay)
+            if name in found:  # not where it is frozen, or nothing is left to look at
+                fisher.add_(found[name])
             anchor.copy_(now.detach())
 
 

@@ -35,8 +35,8 @@ class StreamHistory:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """All tasks whose accuracy was measured."""
-        return tuple(self.rows[0]["class_accuracy"]) if self.rows else ()
+        """All tasks whose accuracy was measured at some time."""
+        return tuple(dict.fromkeys(name for row in self.rows for name in row["class_accuracy"]))
 
     @property
     def left(self) -> tuple[str, ...]:
@@ -49,8 +49,13 @@ class StreamHistory:
         return tuple(name for name in self.tasks if self._last(name, "unlearn") > self._last(name, "learn"))
 
     def matrix(self, among: str = "class") -> Tensor:
-        """Accuracy, shape (requests, tasks); `among` the classes of all tasks ("class") or of its own ("task")."""
-        return torch.tensor([[row[f"{among}_accuracy"][name] for name in self.tasks] for row in self.rows])
+        """Accuracy, shape (requests, tasks), NaN where it was not measured.
+
+        Args:
+            among: "class" for the answer among the classes of all tasks, "task" for that among those of its own.
+        """
+        nan = float("nan")
+        return torch.tensor([[row[f"{among}_accuracy"].get(name, nan) for name in self.tasks] for row in self.rows])
 
     def accuracy(self, among: str = "class", tasks: Sequence[str] | None = None) -> float | None:
         """ACC over some tasks, those that are left when None; None where there is none."""

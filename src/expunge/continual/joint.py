@@ -7,24 +7,33 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils.data import TensorDataset
 
-from expunge.continual.learner import ContinualLearner, Pupil
-from expunge.continual.requests import Lesson, gathered
+from expunge.continual.learner import ContinualLearner, Pupil, in_memory
+from expunge.continual.requests import Lesson
 from expunge.engine import Engine
 from expunge.errors import BadSetting
+from expunge.optimizers import Schedule
 from expunge.split import Batches, Stream
 from expunge.tasks import ClassificationTask
 
 
 @dataclass(frozen=True)
 class Joint(ContinualLearner):
-    """See the module; fields are those of every learner."""
+    """See the module; fields are those of every learner, and
+
+    Args:
+        schedule: of the learning rate, which begins anew with each request.
+    """
+
+    schedule: Schedule = "cosine"
 
     def learn(self, pupil: Pupil, lesson: Lesson, task: ClassificationTask, engine: Engine) -> None:
         self._check(pupil, len(lesson.ids))
-        old = pupil.memory.batches(self.batch_size)
-        both = gathered([(old.dataset, old.indices), (lesson.data, torch.arange(len(lesson.ids)))])
-        self._train(pupil, Batches(both, self.batch_size), task, engine)
+        old, labels, _, _ = pupil.memory.held()
+        new = in_memory(lesson.data, torch.arange(len(lesson.ids)))
+        both = zip(*((inputs.cpu(), truth.cpu()) for inputs, truth in ((old, labels), *new)), strict=True)
+        self._train(pupil, Batches(TensorDataset(*map(torch.cat, both)), self.batch_size), task, engine)
 
     def unlearn(self, pupil: Pupil, lesson: Lesson, task: ClassificationTask, engine: Engine) -> None:
         self._check(pupil, 0)
@@ -35,13 +44,13 @@ class Joint(ContinualLearner):
             return self.cross_entropy(task.outputs(model, batch), batch[1], pupil)  # type: ignore[arg-type]
 
         fresh = engine.new_model(task.new_model, "fresh")
-        engine.fit(fresh, loss, stream, epochs=self.epochs, optimizer=self.optimizer, name="joint")
+        engine.fit(fresh, loss, stream, epochs=self.epochs, optimizer=self.optimizer, schedule=self.schedule, name="joint")
         pupil.student.load_state_dict(fresh.state_dict())
 
     def _check(self, pupil: Pupil, new: int) -> None:
         memory = pupil.memory
-        if memory.seen != memory.filled or memory.filled + new > memory.capacity:
+        if memory.population != memory.filled or memory.filled + new > memory.capacity:
             raise BadSetting(
                 "joint training keeps everything: "
-                f"{memory.seen + new:,} samples do not fit into a memory of {memory.capacity:,}"
+                f"{memory.population + new:,} samples do not fit into a memory of {memory.capacity:,}"
             )

@@ -9,7 +9,7 @@ in the task-incremental one the task is told, and only outputs of its classes co
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -47,7 +47,8 @@ class Pupil(nn.Module):
 
     Attributes:
         known: which classes something is left of, shape (classes,).
-        together: for each class, which ones were learned in one task with it: shape (classes, classes).
+        together: for each class, which ones were learned in one task with it: shape (classes, classes). Where tasks share
+            classes, all classes of those tasks count for the shared ones.
     """
 
     def __init__(self, student: nn.Module, memory: ReplayBuffer, classes: int) -> None:
@@ -61,12 +62,14 @@ class Pupil(nn.Module):
     def note(self, lesson: Lesson) -> None:
         """Take down which classes are there once a request is served."""
         if lesson.kind == "learn":
-            self.known[lesson.classes] = True
-            self.together[lesson.classes[:, None], lesson.classes[None, :]] = True
+            classes = lesson.classes.to(self.known.device)
+            self.known[classes] = True
+            self.together[classes[:, None], classes[None, :]] = True
         else:
-            self.known[lesson.gone] = False
-            self.together[lesson.gone] = self.together[:, lesson.gone] = False
-            self.together[lesson.gone, lesson.gone] = True
+            gone = lesson.gone.to(self.known.device)
+            self.known[gone] = False
+            self.together[gone] = self.together[:, gone] = False
+            self.together[gone, gone] = True
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,9 @@ class ContinualLearner(ABC):
         replayed: samples from memory beside each batch.
         optimizer: fresh for each request.
         incremental: "class" where the task of an input is not known, "task" where it is told.
+        repeats: how often the passes of a request to forget are repeated at most, as long as more than `tolerance` of what goes
+            is still answered with classes that are gone. Learners that forget by passes of their own heed it.
+        tolerance: share of what goes.
     """
 
     epochs: int = 3
@@ -86,13 +92,16 @@ class ContinualLearner(ABC):
     replayed: int = 32
     optimizer: Optimizer = Optimizer("sgd", 0.05)
     incremental: Incremental = "class"
+    repeats: int = 4
+    tolerance: float = 0.005
 
     keeps_logits: ClassVar[bool] = False  # whether outputs are kept beside each sample in memory
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 1), ("replayed", 0)):
+        for name, least in (("epochs", 1), ("batch_size", 1), ("replayed", 0), ("repeats", 0)):
             self.require(getattr(self, name) >= least, f"{name} must be at least {least}, not {getattr(self, name)}")
         self.require(self.incremental in ("class", "task"), f"incremental is 'class' or 'task', not {self.incremental!r}")
+        self.require(0 <= self.tolerance <= 1, f"tolerance must lie between 0 and 1, not {self.tolerance}")
 
     def begin(self, task: ClassificationTask, engine: Engine, memory: ReplayBuffer) -> Pupil:
         """The state before the first request."""
@@ -104,7 +113,7 @@ class ContinualLearner(ABC):
         Raises:
             Diverged: if training produces a loss that is not finite.
         """
-        with engine.scope(f"{lesson.place + 1}-{lesson.title}", repr(self)), engine.seeded("request"):
+        with engine.scope(scope_of(lesson), repr(self)), engine.seeded("request"):
             if lesson.kind == "learn":
                 pupil.note(lesson)
                 self.learn(pupil, lesson, task, engine)
@@ -113,7 +122,7 @@ class ContinualLearner(ABC):
                 self.release(pupil, lesson)
                 pupil.note(lesson)
                 self.unlearn(pupil, lesson, task, engine)
-        return pupil
+        return pupil.eval()
 
     @abstractmethod
     def learn(self, pupil: Pupil, lesson: Lesson, task: ClassificationTask, engine: Engine) -> None:
@@ -130,10 +139,9 @@ class ContinualLearner(ABC):
     def remember(self, pupil: Pupil, lesson: Lesson, task: ClassificationTask, engine: Engine) -> None:
         """Offer what was just learned to memory, in a random order."""
         order = torch.randperm(len(lesson.ids))
-        batches = Batches(lesson.data, 256, order.tolist())
-        logits = task.collect(pupil.student, batches) if self.keeps_logits else None
-        inputs, labels = (torch.cat(column) for column in zip(*((batch[0], batch[1]) for batch in batches), strict=True))
-        pupil.memory.add(inputs, labels, lesson.ids[order], logits)
+        for rows, (inputs, labels) in zip(order.split(256), in_memory(lesson.data, order), strict=True):
+            logits = task.collect(pupil.student, [(inputs, labels)]) if self.keeps_logits else None
+            pupil.memory.add(inputs, labels, lesson.ids[rows], logits)
 
     def release(self, pupil: Pupil, lesson: Lesson) -> None:
         """Delete what goes from memory."""
@@ -163,7 +171,32 @@ class ContinualLearner(ABC):
         engine.fit(pupil, loss, batches, epochs=self.epochs, optimizer=optimizer or self.optimizer, name=name)
         pupil.eval()
 
+    def until_gone(self, once: Callable[[str], None], pupil: Pupil, lesson: Lesson, task: ClassificationTask) -> None:
+        """Call `once` with the name of a fit, and again while too much of what goes is answered with classes that are gone."""
+        for turn in range(1 + self.repeats):
+            once(f"unlearn-{turn + 1}")
+            if still_answered(self.deployed(pupil), lesson, task) <= self.tolerance:
+                return
+
     def require(self, condition: bool, message: str) -> None:
         """Refuse hyper-parameters that make no sense."""
         if not condition:
             raise BadSetting(f"{type(self).__name__}: {message}")
+
+
+def scope_of(lesson: Lesson) -> str:
+    """The name under which the fits of a request are kept until it is served."""
+    return f"{lesson.place + 1}-{lesson.title.replace('/', '·')}"  # it becomes a folder
+
+
+def still_answered(network: nn.Module, lesson: Lesson, task: ClassificationTask) -> float:
+    """The share of what goes that is answered with a class that is gone."""
+    if not len(lesson.gone):
+        return 0.0
+    said = task.collect(network, Batches(lesson.data, 256)).argmax(1)
+    return float(torch.isin(said, lesson.gone).double().mean())
+
+
+def in_memory(data: Any, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inputs and labels of a dataset in batches of 256, in some order, each row read once."""
+    return ((batch[0], batch[1]) for batch in Batches(data, 256, order.tolist()))

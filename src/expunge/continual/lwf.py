@@ -65,8 +65,8 @@ class LwF(Rehearsal):
         super().unlearn(pupil, lesson, task, engine)
         self._look_back(pupil)
 
-    def besides(self, pupil: Any, batch: Any, logits: Tensor, task: ClassificationTask) -> dict[str, Tensor]:
-        if batch is None or not pupil.known_before.any():
+    def besides(self, pupil: Any, batch: Any, logits: Tensor, task: ClassificationTask, forgets: bool) -> dict[str, Tensor]:
+        if forgets or not pupil.known_before.any():
             return {}
         with torch.no_grad():
             said = task.outputs(pupil.before, batch)

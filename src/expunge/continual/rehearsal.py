@@ -62,7 +62,7 @@ class Rehearsal(ContinualLearner):
         def loss(pupil: Any, batch: Any) -> dict[str, Tensor]:
             return self.terms(pupil, batch, task)
 
-        self.fit(pupil, loss, lesson, engine, lesson.kind)
+        self.fit(pupil, loss, lesson, engine, "learn")
 
     def unlearn(self, pupil: Pupil, lesson: Lesson, task: ClassificationTask, engine: Engine) -> None:
         if self.unlearning is None:
@@ -81,33 +81,37 @@ class Rehearsal(ContinualLearner):
         def loss(pupil: Any, batch: Any) -> dict[str, Tensor]:
             with torch.no_grad():
                 target = task.outputs(teacher, batch)
-            return {"forget": kl_divergence(task.outputs(pupil.student, batch), target)} | self.terms(pupil, None, task)
+            return self.terms(pupil, batch, task, forget=target)
 
-        self.fit(pupil, loss, lesson, engine, lesson.kind)
+        self.until_gone(lambda name: self.fit(pupil, loss, lesson, engine, name), pupil, lesson, task)
 
-    def terms(self, pupil: Pupil, batch: Any, task: ClassificationTask) -> dict[str, Tensor]:
-        """The loss over a batch and over samples from memory, by its terms; without a batch, over those from memory."""
-        beta = self.beta if batch is not None or self.alpha or self.beta else 1.0
+    def terms(self, pupil: Pupil, batch: Any, task: ClassificationTask, forget: Tensor | None = None) -> dict[str, Tensor]:
+        """The loss over a batch and over samples from memory, by its terms. One pass serves all, so that batch normalisation
+        sees what it saw in training.
+
+        Args:
+            forget: logits to be said of the batch where it is to be forgotten.
+        """
+        beta = 1.0 if forget is not None and not self.alpha and not self.beta else self.beta
         drawn = {
             name: pupil.memory.draw(self.replayed)
             for name, weight in (("replay", beta), ("logits", self.alpha))
             if weight and pupil.memory.filled
         }
-        parts = [*([] if batch is None else [(batch[0], batch[1])]), *((each[0], each[1]) for each in drawn.values())]
-        if not parts:
-            return {}
+        parts = [(batch[0], batch[1]), *((each[0], each[1]) for each in drawn.values())]
         inputs, labels = (torch.cat(column) for column in zip(*parts, strict=True))
         logits = task.outputs(pupil.student, (inputs, labels)).split([len(each[1]) for each in parts])
-        terms: dict[str, Tensor] = {}
-        if batch is not None:
-            terms["learn"] = self.cross_entropy(logits[0], batch[1], pupil)
-        for (name, each), said in zip(drawn.items(), logits[len(parts) - len(drawn) :], strict=True):
+        if forget is None:
+            terms = {"learn": self.cross_entropy(logits[0], batch[1], pupil)}
+        else:
+            terms = {"forget": kl_divergence(logits[0], forget)}
+        for (name, each), said in zip(drawn.items(), logits[1:], strict=True):
             if name == "replay":
                 terms[name] = beta * self.cross_entropy(said, each[1], pupil)
             else:
                 terms[name] = self.alpha * (said - each[3]).square().mean(1)
-        return terms | self.besides(pupil, batch, logits[0], task)
+        return terms | self.besides(pupil, batch, logits[0], task, forget is not None)
 
-    def besides(self, pupil: Pupil, batch: Any, logits: Tensor, task: ClassificationTask) -> dict[str, Tensor]:
-        """What a subclass adds to the loss; `logits` are those of the batch, where there is one."""
+    def besides(self, pupil: Pupil, batch: Any, logits: Tensor, task: ClassificationTask, forgets: bool) -> dict[str, Tensor]:
+        """What a subclass adds to the loss; `logits` are those of the batch."""
         return {}

@@ -28,12 +28,20 @@ class Learn:
     Args:
         name: of the task.
         data: pairs (input, label).
-        ids: of its samples, 0 or more; numbered on over the stream when None. All requests of a stream state them, or none.
+        ids: of its samples, 0 or more; numbered on over the stream when None. All requests of a stream state them, or none, and
+            no id stands for two samples, not even for one that was forgotten.
+
+    Raises:
+        BadRequest: if the name is no text.
     """
 
     name: str
     data: Dataset[Any]
     ids: Ids | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise BadRequest(f"the name of a task is a text, not {self.name!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +61,9 @@ class Lesson:
         title: what reports call it.
         data: what is to be learned, or to be forgotten: pairs (input, label).
         ids: of its samples, shape (n,).
-        classes: the labels in it, sorted.
-        tasks: the tasks that are learned or go as a whole; none where single samples go.
+        labels: of its samples, shape (n,).
+        tasks: the tasks that are learned or go as a whole.
+        single: how many of its samples are of tasks that do not go as a whole.
         gone: of its classes, those that nothing that stays has.
     """
 
@@ -63,9 +72,33 @@ class Lesson:
     title: str
     data: Dataset[Any]
     ids: Tensor
-    classes: Tensor
+    labels: Tensor
     tasks: tuple[str, ...]
+    single: int
     gone: Tensor
+
+    @property
+    def classes(self) -> Tensor:
+        """The labels that occur, sorted."""
+        return self.labels.unique()
+
+    @classmethod
+    def learn(cls, place: int, name: str, data: Dataset[Any], ids: Ids) -> "Lesson":
+        """A request to learn a task that is no part of a stream; see the arguments of the class."""
+        labels = _labels(data)
+        return cls(place, "learn", f"L{name}", data, _as_ids(ids), labels, (name,), 0, labels[:0])
+
+    @classmethod
+    def unlearn(cls, place: int, data: Dataset[Any], ids: Ids, tasks: Sequence[str] = (), gone: Sequence[int] = ()) -> "Lesson":
+        """A request to forget that is no part of a stream.
+
+        Args:
+            tasks: names of those that go as a whole; none where single samples go.
+            gone: classes of which nothing is left.
+        """
+        found, classes = _as_ids(ids), torch.as_tensor(gone, dtype=torch.long)
+        title = f"U{'+'.join(tasks)}" if tasks else f"U({len(found)})"
+        return cls(place, "unlearn", title, data, found, _labels(data), tuple(tasks), 0 if tasks else len(found), classes)
 
 
 class RequestStream(Sequence[Lesson]):
@@ -90,6 +123,8 @@ class RequestStream(Sequence[Lesson]):
         self.requests = tuple(requests)
         self._lessons: list[Lesson] = []
         self._there: dict[str, _Learned] = {}
+        self._ids = torch.empty(0, dtype=torch.long)  # all that were ever learned
+        self._gone: list[_Part] = []
         self._next_id = 0
         if not self.requests:
             raise BadRequest("the stream has no request")
@@ -158,12 +193,13 @@ class RequestStream(Sequence[Lesson]):
         return tuple(name for name in names if name not in self._there)
 
     def data(self, kind: Literal["left", "forgotten"]) -> Dataset[Any]:
-        """All samples that are left at the end, or all that were forgotten: pairs (input, label)."""
+        """All samples that are left at the end, or all that were forgotten and not learned again: pairs (input, label)."""
         if kind == "left":
             return gathered([(each.data, each.rows(each.ids)) for each in self._there.values()])
-        gone = [(each.data, torch.arange(length(each.data))) for each in self if each.kind == "unlearn"]
+        again = {lesson.tasks[0]: lesson.place for lesson in self if lesson.kind == "learn" and lesson.tasks[0] in self._there}
+        gone = [(part.data, part.rows) for part in self._gone if part.place > again.get(part.task, -1)]
         if not gone:
-            raise BadRequest("the stream forgets nothing")
+            raise BadRequest("the stream forgets nothing that is not learned again")
         return gathered(gone)
 
     def never_learned(self) -> "RequestStream":
@@ -179,9 +215,12 @@ class RequestStream(Sequence[Lesson]):
         return RequestStream(found)
 
     def without_forgetting(self) -> "RequestStream":
-        """The same stream in which nobody asks to forget."""
-        learned = [lesson for lesson in self if lesson.kind == "learn"]
-        return RequestStream([Learn(lesson.title[1:], lesson.data, lesson.ids) for lesson in learned])
+        """The same stream in which nobody asks to forget, so that what is learned again was learned already."""
+        learned: dict[str, Lesson] = {}
+        for lesson in self:
+            if lesson.kind == "learn":
+                learned.setdefault(lesson.tasks[0], lesson)
+        return RequestStream([Learn(name, each.data, each.ids) for name, each in learned.items()])
 
     # ---- making lessons of requests -------------------------------------------------------------------------------
 
@@ -194,18 +233,17 @@ class RequestStream(Sequence[Lesson]):
         if request.ids is None:
             ids, self._next_id = torch.arange(self._next_id, self._next_id + count), self._next_id + count
         else:
-            ids = torch.as_tensor(request.ids, dtype=torch.long)
+            ids = _as_ids(request.ids)
             if len(ids) != count:
                 raise BadRequest(f"task {request.name!r} has {count:,} samples and {len(ids):,} ids")
             if int(ids.min()) < 0 or len(ids.unique()) != count:
                 raise BadRequest(f"ids of task {request.name!r} must be 0 or more, each once")
-            for name, other in self._there.items():
-                if bool(torch.isin(ids, other.ids).any()):
-                    raise BadRequest(f"tasks {name!r} and {request.name!r} have samples with the same id")
-        labels = torch.as_tensor(np.asarray(targets_of(request.data)), dtype=torch.long)
-        self._there[request.name] = _Learned(request.data, ids, labels, ids)
-        none = labels[:0]
-        return Lesson(place, "learn", f"L{request.name}", request.data, ids, labels.unique(), (request.name,), none)
+            if bool((taken := torch.isin(ids, self._ids)).any()):
+                raise BadRequest(f"task {request.name!r} has the id {int(ids[taken][0])} of a sample learned before")
+        self._ids = torch.cat([self._ids, ids])
+        lesson = Lesson.learn(place, request.name, request.data, ids)
+        self._there[request.name] = _Learned(request.data, ids, lesson.labels, ids)
+        return lesson
 
     def _unlearn(self, place: int, request: Unlearn) -> Lesson:
         if isinstance(request.what, str):
@@ -214,36 +252,40 @@ class RequestStream(Sequence[Lesson]):
                 raise BadRequest(f"request {place + 1} forgets task {request.what!r}, which is not there; there are {there}")
             goes, title = self._there[request.what].ids, f"U{request.what}"
         else:
-            goes = torch.as_tensor(request.what, dtype=torch.long).unique()
+            goes = _as_ids(request.what).unique()
             title = f"U({len(goes)})"
             if not len(goes):
                 raise BadRequest(f"request {place + 1} names no sample to forget")
-        parts, whole, found = [], [], 0
+        parts, whole, single = list[tuple[str, _Learned, Tensor]](), list[str](), 0
         for name, each in list(self._there.items()):
             own = each.ids[torch.isin(each.ids, goes)]
             if not len(own):
                 continue
-            parts.append((each, each.rows(own)))
-            found += len(own)
+            parts.append((name, each, each.rows(own)))
             self._there[name] = each.without(own)
             if len(own) == len(each.ids):
                 whole.append(name)
                 del self._there[name]
+            else:
+                single += len(own)
+        found = sum(len(rows) for _, _, rows in parts)
         if found < len(goes):
             raise BadRequest(f"request {place + 1}: of {len(goes):,} samples to forget, {len(goes) - found:,} are not there")
         if not self._there:
             raise BadRequest(f"request {place + 1} forgets all that was learned; to forget everything, delete the model")
-        classes = torch.cat([each.labels[rows] for each, rows in parts]).unique()
+        self._gone += [_Part(place, name, each.data, rows) for name, each, rows in parts]
+        labels = torch.cat([each.labels[rows] for _, each, rows in parts])
         stays = torch.cat([each.labels[each.rows(each.ids)] for each in self._there.values()])
         return Lesson(
             place,
             "unlearn",
             title,
-            gathered([(each.data, rows) for each, rows in parts]),
-            torch.cat([each.all_ids[rows] for each, rows in parts]),
-            classes,
+            gathered([(each.data, rows) for _, each, rows in parts]),
+            torch.cat([each.all_ids[rows] for _, each, rows in parts]),
+            labels,
             tuple(whole),
-            classes[~torch.isin(classes, stays)],
+            single,
+            (classes := labels.unique())[~torch.isin(classes, stays)],
         )
 
 
@@ -264,6 +306,16 @@ class _Learned:
         return _Learned(self.data, self.all_ids, self.labels, self.ids[~torch.isin(self.ids, ids)])
 
 
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Rows of a task's data that went with the request at `place`."""
+
+    place: int
+    task: str
+    data: Dataset[Any]
+    rows: Tensor
+
+
 def gathered(parts: Sequence[tuple[Dataset[Any], Tensor]]) -> Dataset[Any]:
     """Some rows of some datasets as one; in memory, where they all are."""
     tensors = [data.tensors for data, _ in parts if isinstance(data, TensorDataset)]
@@ -271,6 +323,20 @@ def gathered(parts: Sequence[tuple[Dataset[Any], Tensor]]) -> Dataset[Any]:
         picked = [[part[rows] for part in each] for each, (_, rows) in zip(tensors, parts, strict=True)]
         return TensorDataset(*(torch.cat(columns) for columns in zip(*picked, strict=True)))
     return ConcatDataset([Subset(data, rows.tolist()) for data, rows in parts])
+
+
+def _labels(data: Dataset[Any]) -> Tensor:
+    return torch.as_tensor(np.asarray(targets_of(data)), dtype=torch.long)
+
+
+def _as_ids(given: Any) -> Tensor:
+    """Ids as a tensor on the CPU; what could be meant otherwise, such as a mask, is refused."""
+    found = torch.as_tensor(sorted(given) if isinstance(given, set | frozenset) else given).cpu()
+    if found.dim() != 1:
+        raise BadRequest(f"ids of samples are a list of whole numbers, not {given!r:.60}; a task is named by a text")
+    if len(found) and (found.dtype == torch.bool or found.is_floating_point() or found.is_complex()):
+        raise BadRequest(f"ids of samples are whole numbers, not {str(found.dtype).removeprefix('torch.')}")
+    return found.long()
 
 
 def _drawn(word: str, share: str, ids: Tensor | None, generator: torch.Generator) -> tuple[Tensor, Tensor]:

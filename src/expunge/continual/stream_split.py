@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import TensorDataset
 
 from expunge.continual.requests import RequestStream
+from expunge.errors import BadRequest
 from expunge.split import Batches, Split, Stream
 
 
@@ -31,9 +32,12 @@ def as_split(requests: RequestStream, tests: Mapping[str, Stream], batch_size: i
         batch_size: of all parts.
 
     Raises:
-        BadRequest: if the stream forgets nothing.
+        BadRequest: if the stream forgets nothing, or a task has no tests.
     """
     forgotten = requests.forgotten
+    for name in (*forgotten, *requests.left):
+        if name not in tests:
+            raise BadRequest(f"task {name!r} has no tests; there are tests of {', '.join(tests) or 'none'}")
 
     def unseen(names: tuple[str, ...]) -> Stream:
         batches = [batch for name in names for batch in tests[name]]

@@ -4,8 +4,10 @@
                L_od   w_i |T(b_i) - S(b_i)|^2, w_i how sure T is of y_i                   online distillation
                L_cd   embeddings of b by T as anchors, by S as the others                 contrastive distillation
                L_scd  embeddings by S of x, of b, and of other views of both              supervised contrastive
-    forget   L = gamma L_cl + (1 - gamma) KL( U(x) || S(x) )                              L_cl over b alone
+    forget   L = min(1, 2 gamma) L_cl + min(1, 2 (1 - gamma)) KL( U(x) || S(x) )          L_cl over b alone
     T        theta_T <- m theta_T + (1 - m) theta_S,  m = min(1 - 1/(k + 1), m_max)       with probability p after each step
+
+In the paper's words L = gamma L_cl + (1 - gamma) KL; as written here gamma = 1/2 gives both a weight of 1, as its code has it.
 
 S is the student, T the continual teacher, a slow average of S, and U the unlearning teacher. Embeddings are unit vectors behind
 a projector that T has an average of as well.
@@ -42,7 +44,6 @@ from expunge.continual.requests import Lesson
 from expunge.continual.views import View, another_view
 from expunge.engine import Engine
 from expunge.losses import kl_divergence
-from expunge.split import Batches
 from expunge.tasks import ClassificationTask
 from expunge.tasks.embedding import embedding
 
@@ -62,14 +63,19 @@ class TwoTeachers(Pupil):
     def __init__(self, guided: Guided, memory: ReplayBuffer, classes: int) -> None:
         super().__init__(guided.network, memory, classes)
         self.guided = guided
+        self.stranger: nn.Module | None = None
         self.teacher = copy.deepcopy(guided).requires_grad_(False)
         self.averaged: Tensor
+        self.steps: Tensor
         self.register_buffer("averaged", torch.tensor(0))  # steps in the teacher's average
+        self.register_buffer("steps", torch.tensor(0))  # of the fit that is under way
 
     def train(self, mode: bool = True) -> "TwoTeachers":
         """Training mode for the student alone."""
         super().train(mode)
         self.teacher.eval()
+        if self.stranger is not None:
+            self.stranger.eval()
         return self
 
     def average(self, momentum: float) -> None:
@@ -96,8 +102,8 @@ class UniCLUN(ContinualLearner):
         supervised: a3.
         rho: temperature of the teacher's certainty.
         tau: temperature of both contrastive losses.
-        gamma: share of learning in a request to forget, at its beginning; the rest is for forgetting.
-        gamma_end: the same at its end; it changes by the step. As at the beginning when None.
+        gamma: how learning and forgetting share in a request to forget, at its beginning: 1 only learns, 0 only forgets.
+        gamma_end: the same at its end; it changes by the step, and anew where passes are repeated. As `gamma` when None.
         unlearning_teacher: "random" weights; "uniform" over all classes that are there; "others", the continual teacher as it
             was, if it could not answer with classes that are gone; "neighbours" in memory.
         neighbours: k.
@@ -106,9 +112,6 @@ class UniCLUN(ContinualLearner):
         update_probability: p.
         deploy: which network answers, "teacher" (the average) or "student".
         restart: begin the average anew with each request to forget.
-        repeats: how often the passes of a request to forget are repeated at most, as long as more than `tolerance` of what goes
-            is still answered with classes that are gone.
-        tolerance: share of what goes.
         view: of the second view of an input.
         embedding: length of embeddings.
     """
@@ -128,8 +131,6 @@ class UniCLUN(ContinualLearner):
     update_probability: float = 0.8
     deploy: Literal["teacher", "student"] = "teacher"
     restart: bool = True
-    repeats: int = 4
-    tolerance: float = 0.005
     view: View = "shift"
     embedding: int = 64
 
@@ -139,18 +140,22 @@ class UniCLUN(ContinualLearner):
             self.require(getattr(self, name) >= 0, f"{name} must be 0 or more, not {getattr(self, name)}")
         for name in ("rho", "tau", "reach"):
             self.require(getattr(self, name) > 0, f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("gamma", "gamma_end", "momentum", "update_probability", "tolerance"):
+        for name in ("gamma", "gamma_end", "momentum", "update_probability"):
             value = getattr(self, name)
             self.require(value is None or 0 <= value <= 1, f"{name} must lie between 0 and 1, not {value}")
-        self.require(self.repeats >= 0, f"repeats must be 0 or more, not {self.repeats}")
         self.require(self.neighbours >= 1, f"neighbours must be at least 1, not {self.neighbours}")
 
     @classmethod
     def published(cls, **settings: Any) -> "UniCLUN":
-        """The settings of the paper's code, as far as they go here; of its four networks' heads the one for rotations is left
-        out, and averages have the statistics of batch normalisation."""
+        """The settings of the paper's code for memories of 200 and 500, as far as they go here.
+
+        The head that tells rotations is left out, and averages have the statistics of batch normalisation. Its teacher is not
+        asked to forget, so that the state still knows what the network does not answer any more.
+        """
         own: dict[str, Any] = {
             "unlearning_teacher": "random",
+            "replay": 0.5,
+            "update_probability": 0.2,
             "momentum": 0.999,
             "deploy": "student",
             "restart": False,
@@ -161,8 +166,11 @@ class UniCLUN(ContinualLearner):
     def begin(self, task: ClassificationTask, engine: Engine, memory: ReplayBuffer) -> Pupil:
         with engine.seeded("pupil"):
             student = task.new_model()
-            features = task.features(student.eval(), (memory.inputs[:1], memory.labels[:1])).shape[1]
-            return TwoTeachers(Guided(student, features, self.embedding), memory, task.classes).to(engine.device)
+            features = task.features(student.eval(), (memory.inputs[:1].cpu(), memory.labels[:1].cpu())).shape[1]
+            pupil = TwoTeachers(Guided(student, features, self.embedding), memory, task.classes)
+            if self.unlearning_teacher == "random":  # one for all requests
+                pupil.stranger = task.new_model().requires_grad_(False)
+            return pupil.to(engine.device)
 
     def deployed(self, pupil: Pupil) -> nn.Module:
         network: nn.Module = pupil.teacher.network if self.deploy == "teacher" else pupil.student  # type: ignore[assignment, union-attr]
@@ -170,43 +178,32 @@ class UniCLUN(ContinualLearner):
 
     def learn(self, pupil: Pupil, lesson: Lesson, task: ClassificationTask, engine: Engine) -> None:
         def loss(pupil: Any, batch: Any) -> dict[str, Tensor]:
-            return self._learning(pupil, batch, task)
+            return self._terms(pupil, batch, task)[1]
 
         self._fit(pupil, loss, lesson, engine, "learn")
 
     def unlearn(self, pupil: Pupil, lesson: Lesson, task: ClassificationTask, engine: Engine) -> None:
         assert isinstance(pupil, TwoTeachers)
-        teach = self._unlearning_teacher(pupil, task, engine)
-        total = self._steps(lesson)
+        teach, total = self._unlearning_teacher(pupil, task), self._steps(lesson)
+        end = self.gamma if self.gamma_end is None else self.gamma_end
         if self.restart:
             pupil.averaged.zero_()
-        first = int(pupil.averaged)
 
         def loss(pupil: Any, batch: Any) -> dict[str, Tensor]:
-            done = min(1.0, float(pupil.averaged - first) / total)
-            gamma = self.gamma + ((self.gamma if self.gamma_end is None else self.gamma_end) - self.gamma) * done
-            logits = task.outputs(pupil.student, batch)
-            terms = {"forget": (1 - gamma) * kl_divergence(logits, teach(batch))}
-            return terms | {name: gamma * value for name, value in self._learning(pupil, None, task).items()}
+            gamma = self.gamma + (end - self.gamma) * float(pupil.steps) / max(1, total - 1)
+            logits, terms = self._terms(pupil, batch, task, forget=True)
+            forget = min(1.0, 2 * (1 - gamma)) * kl_divergence(logits, teach(batch))
+            return {"forget": forget} | {name: min(1.0, 2 * gamma) * value for name, value in terms.items()}
 
-        for turn in range(1 + self.repeats):
-            self._fit(pupil, loss, lesson, engine, f"unlearn-{turn + 1}")
-            if self._still_answered(pupil, lesson, task) <= self.tolerance:
-                break
+        self.until_gone(lambda name: self._fit(pupil, loss, lesson, engine, name), pupil, lesson, task)
 
-    def _still_answered(self, pupil: TwoTeachers, lesson: Lesson, task: ClassificationTask) -> float:
-        """The share of what goes that is answered with a class that is gone."""
-        if not len(lesson.gone):
-            return 0.0
-        said = task.collect(self.deployed(pupil), Batches(lesson.data, 256)).argmax(1)
-        return float(torch.isin(said, lesson.gone).double().mean())
-
-    def _unlearning_teacher(self, pupil: TwoTeachers, task: ClassificationTask, engine: Engine) -> Callable[[Any], Tensor]:
+    def _unlearning_teacher(self, pupil: TwoTeachers, task: ClassificationTask) -> Callable[[Any], Tensor]:
         """What the student is to say of a batch that goes: logits, shape (n, classes)."""
         away = FAR * (~pupil.known).float()
         if self.unlearning_teacher == "random":
-            network = engine.new_model(task.new_model, "unlearning teacher").eval()
-            return lambda batch: _quietly(network, batch, task)
+            stranger = pupil.stranger
+            assert stranger is not None
+            return lambda batch: _quietly(stranger, batch, task)
         if self.unlearning_teacher == "uniform":
             return lambda batch: away.expand(len(batch[0]), -1)
         before = copy.deepcopy(pupil.teacher).eval()
@@ -226,24 +223,31 @@ class UniCLUN(ContinualLearner):
 
         return like_neighbours
 
-    def _learning(self, pupil: TwoTeachers, batch: Any, task: ClassificationTask) -> dict[str, Tensor]:
-        """L_cl over a batch and over samples from memory, by its terms; without a batch, over those from memory."""
+    def _terms(
+        self, pupil: TwoTeachers, batch: Any, task: ClassificationTask, forget: bool = False
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The logits of a batch, and L_cl by its terms: over the batch and samples from memory, or over those alone.
+
+        One pass serves both, so that batch normalisation sees what it saw in training.
+
+        Args:
+            forget: whether the batch is to be forgotten, so that L_cl leaves it out.
+        """
         old, old_labels, _, _ = pupil.memory.draw(self.replayed)
-        inputs, labels = (old, old_labels) if batch is None else (torch.cat([batch[0], old]), torch.cat([batch[1], old_labels]))
-        new = len(labels) - len(old_labels)
-        if not len(labels):
-            return {}
+        inputs, labels = torch.cat([batch[0], old]), torch.cat([batch[1], old_labels])
+        new = len(batch[1])
         logits, embedded = _both(pupil.guided, inputs, task)
-        terms: dict[str, Tensor] = {}
-        if new:
-            terms["learn"] = self.cross_entropy(logits[:new], labels[:new], pupil)
+        terms: dict[str, Tensor] = {} if forget else {"learn": self.cross_entropy(logits[:new], labels[:new], pupil)}
         if len(old):
             terms |= self._remembering(pupil, old, old_labels, logits[new:], embedded[new:], task)
-        if self.supervised:
-            _, others = _both(pupil.guided, another_view(inputs, self.view), task)
-            everything = torch.cat([embedded, others])
-            terms["supervised"] = self.supervised * contrastive(embedded, everything, labels, self.tau, same=True)
-        return terms
+        first = new if forget else 0
+        if self.supervised and len(labels) > first:
+            own = everything = embedded[first:]
+            seen = inputs[first:]
+            if (others := another_view(seen, self.view)) is not seen:
+                everything = torch.cat([own, _both(pupil.guided, others, task)[1]])
+            terms["supervised"] = self.supervised * contrastive(own, everything, labels[first:], self.tau, same=True)
+        return logits[:new], terms
 
     def _remembering(
         self, pupil: TwoTeachers, old: Tensor, labels: Tensor, logits: Tensor, embedded: Tensor, task: ClassificationTask
@@ -259,7 +263,10 @@ class UniCLUN(ContinualLearner):
     def _fit(
         self, pupil: Pupil, loss: Callable[[Any, Any], dict[str, Tensor]], lesson: Lesson, engine: Engine, name: str
     ) -> None:
-        momentum = self._momentum(self._steps(lesson)) if self.momentum is None else self.momentum
+        assert isinstance(pupil, TwoTeachers)
+        momentum = self._momentum(self.update_probability * self._steps(lesson)) if self.momentum is None else self.momentum
+        averaged = int(pupil.averaged)
+        pupil.steps.zero_()
 
         def built(parameters: Any) -> torch.optim.Optimizer:
             optimizer = self.optimizer(parameters)
@@ -267,18 +274,20 @@ class UniCLUN(ContinualLearner):
             return optimizer
 
         def follow(*_: object) -> None:
+            pupil.steps += 1
             if float(torch.rand(())) < self.update_probability:
-                pupil.average(momentum)  # type: ignore[operator]
+                pupil.average(momentum)
 
         built.__qualname__ = repr(self.optimizer)  # what a checkpoint knows it by
         self.fit(pupil, loss, lesson, engine, name, built)
+        if self.update_probability and int(pupil.averaged) == averaged:  # by chance in none of a few steps
+            pupil.average(momentum)
 
-    def _steps(self, lesson: Lesson) -> float:
-        """How often the teacher follows in a request, in the mean."""
-        return self.update_probability * self.epochs * -(-len(lesson.ids) // self.batch_size)
+    def _steps(self, lesson: Lesson) -> int:
+        return self.epochs * -(-len(lesson.ids) // self.batch_size)
 
-    def _momentum(self, steps: float) -> float:
-        return 1 - 1 / max(1.0, self.reach * steps)
+    def _momentum(self, updates: float) -> float:
+        return 1 - 1 / max(1.0, self.reach * updates)
 
 
 def _quietly(network: nn.Module, batch: Any, task: ClassificationTask) -> Tensor:
