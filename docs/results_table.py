@@ -46,7 +46,7 @@ COLUMNS: dict[str, tuple[str, float, int | None]] = {
     "rounds": ("rounds", 1, 0),
     "client_passes": ("passes of clients", 1, 0),
     "probe_accuracy": ("probe, %", 100, 1),
-    "told_accuracy": ("told, %", 100, 1),
+    "task_incremental_accuracy": ("told, %", 100, 1),
     "learn_seconds": ("s / learn", 1, 1),
     "unlearn_seconds": ("s / forget", 1, 1),
     "state_bytes": ("kept, kB", 1e-3, 0),

@@ -6,6 +6,7 @@ from expunge.audits import References, Relapse, Subject
 from expunge.continual import RequestStream
 from expunge.continual.stream_split import as_split
 from expunge.engine import Engine
+from expunge.errors import BadRequest
 from tiny import class_split
 from tiny_streams import stream, task, tasks, unseen
 
@@ -45,15 +46,15 @@ def test_by_hand():
         {
             "right_after": 0.1,
             "relapse": 0.3,
-            "told_accuracy": (0.8 + 0.5) / 2,
+            "task_incremental_accuracy": (0.8 + 0.5) / 2,
             "backward_transfer": 0.6 - 0.7,
             "learn_seconds": 2.0,
             "unlearn_seconds": 0.5,
             "state_bytes": 300.0,
         }
     )
-    assert ideals["right_after"] == ideals["relapse"] == ideals["unlearn_seconds"] == 0.0
-    assert ideals["told_accuracy"] == pytest.approx((0.9 + 0.5) / 2) and ideals["state_bytes"] == 100.0
+    assert ideals["right_after"] == ideals["relapse"] == 0.01 and ideals["unlearn_seconds"] == 0.0
+    assert ideals["task_incremental_accuracy"] == pytest.approx((0.9 + 0.5) / 2) and ideals["state_bytes"] == 100.0
 
 
 def test_a_model_that_was_never_asked_is_read_at_its_end():
@@ -65,13 +66,18 @@ def test_a_model_that_was_never_asked_is_read_at_its_end():
 
 def test_where_single_samples_go_no_task_is_looked_for():
     found = Relapse()(subject(rows("L1 L2", [0.9, 0.8], [0.0, 0.7]), "L1 L2 U1:0.5"))
-    assert found.keys() == {"told_accuracy", "backward_transfer", "learn_seconds", "state_bytes"}
+    assert found.keys() == {"task_incremental_accuracy", "backward_transfer", "learn_seconds", "state_bytes"}
 
 
 def test_nothing_is_said_of_others():
     assert Relapse()(subject([{"fit": "other"}])) == {}
     plain = Subject("model", task().new_model(), task(), class_split(), Engine(), history=ASKED)
     assert Relapse()(plain) == {}
+
+
+def test_a_task_without_tests_is_refused():
+    with pytest.raises(BadRequest, match="task '3' has no tests; there are tests of 1, 2"):
+        as_split(stream(), {name: unseen()[name] for name in ("1", "2")})
 
 
 def test_parts_of_the_split():

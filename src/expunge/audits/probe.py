@@ -48,6 +48,8 @@ class Probe(Audit):
             raise BadSetting(f"samples must be at least 1, not {self.samples}")
 
     def examine(self, subject: Subject, references: References) -> dict[str, Figure]:
+        if not getattr(subject.model, "has_features", True):
+            return {}
         if (
             subject.split.holdout_forget is None
             or not len(subject.scores("forget"))

@@ -47,7 +47,7 @@ _OTHER: dict[str, tuple[str, Kind]] = {
     "clients_worst": ("clients who stay, worst", "percent"),
     "client_passes": ("passes of clients", "count"),
     "stored_bytes": ("kept of clients, bytes", "count"),
-    "told_accuracy": ("accuracy where the task is told", "percent"),
+    "task_incremental_accuracy": ("accuracy where the task is told", "percent"),
     "backward_transfer": ("backward transfer", "points"),
     "learn_seconds": ("seconds of a request to learn", "seconds"),
     "unlearn_seconds": ("seconds of a request to forget", "seconds"),
@@ -275,7 +275,7 @@ def implanted(case: Case) -> bool:
 
 def streamed(case: Case) -> bool:
     """Whether the models served a stream of requests: then tasks that went come first."""
-    return _measured("told_accuracy", case)
+    return _measured("task_incremental_accuracy", case)
 
 
 def _leading(case: Case) -> list[str]:
