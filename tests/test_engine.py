@@ -248,6 +248,19 @@ class TestResume:
         assert same_weights(first, again), "the finished fit is found"
         assert not same_weights(first, other)
 
+    def test_what_was_kept_can_be_asked_for_its_facts_and_deleted(self, tmp_path):
+        engine = quiet(folder=tmp_path, checkpoint_steps=1)
+        with engine.scope("outer"):
+            engine.keep("state", fresh(), key="a key", more="facts")
+            with engine.scope("request"):
+                engine.fit(fresh(), loss, data(), steps=2)
+            assert engine.facts_of("state") == {"key": "a key", "more": "facts"} and engine.facts_of("other") == {}
+            engine.discard("request")
+            engine.discard("was never there")
+        assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["state.safetensors"]
+        assert quiet().facts_of("state") == {}
+        quiet().discard("state")
+
     def test_make_runs_once(self, tmp_path):
         built = []
 

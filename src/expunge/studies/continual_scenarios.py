@@ -3,10 +3,10 @@
 Which samples there are, and which of them go where single ones do, is drawn anew for each seed. Every learner has the same
 bytes of memory: one that keeps logits has fewer samples. All are held against UniCLUN that never learned what goes.
 
-Settings were chosen on the draw of seed 100, from the same images that the study's seeds draw from: of UniCLUN what differs from
-the paper, of rivals the weights and rate of DER++ (0.1 to 1, 0.01 to 0.05), the rate of ER, alpha of SSD, length, rate and cap of
-SCRUB, and two other settings of Bad Teacher, which were no better than its own. EWC from 0.1 to 100 and LwF from 1 to 3 forget
-all earlier tasks alike where the task is not told.
+Settings were chosen on the draw of seed 100, from the same images that the study's seeds draw from: of UniCLUN what differs
+from the paper, of rivals the weights and rate of DER++ (0.1 to 1, 0.01 to 0.05), the rate of ER, alpha of SSD, length, rate and
+cap of SCRUB, and two other settings of Bad Teacher, which were no better than its own. EWC from 0.1 to 100 and LwF from 1 to 3
+forget all earlier tasks alike where the task is not told.
 """
 
 from collections.abc import Callable, Mapping
