@@ -151,8 +151,8 @@ def test_the_verdict_on_streams():
     def row(name: str, role: str, **values: float) -> Row:
         usual = {"right_after": 0.0, "relapse": 0.0, "forget_accuracy": 0.0, "holdout_accuracy": 0.9, "membership_auc": 0.5}
         figures = {
-            metric: Value(value, 0.0, 1, None, "", None) for metric, value in ({"task_incremental_accuracy": 1.0} | usual |
-                values).items()
+            metric: Value(value, 0.0, 1, None, "", None)
+            for metric, value in ({"task_incremental_accuracy": 1.0} | usual | values).items()
         }
         return Row(name, role, figures, case.rows[0].curves)
 
