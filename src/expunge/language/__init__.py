@@ -1,5 +1,5 @@
 """Language models: facts that must go, questions that ask for them, and what a model says of them."""
 
-from expunge.language.facts import Fact, read_facts
+from expunge.data.facts import Fact, read_facts
 
 __all__ = ["Fact", "read_facts"]
