@@ -1,0 +1,45 @@
+"""Generators of anti-samples: questions asked otherwise, wrong answers, and reasons for them, behind one protocol."""
+
+from expunge.language.generators.cached import CachedGenerator
+from expunge.language.generators.fields import FieldGenerator
+from expunge.language.generators.filters import (
+    EditDistanceBand,
+    EmbeddingBand,
+    Filter,
+    KeepsSubject,
+    LeaksNoAnswer,
+    NotNearCorrect,
+    filtered,
+    normalised,
+)
+from expunge.language.generators.generator import (
+    Generator,
+    GeneratorFailed,
+    numbered_list,
+    paraphrase_prompt,
+    rationale_prompt,
+    wrong_answers_prompt,
+)
+from expunge.language.generators.server import ServerGenerator
+from expunge.language.generators.templates import TemplateGenerator
+
+__all__ = [
+    "CachedGenerator",
+    "EditDistanceBand",
+    "EmbeddingBand",
+    "FieldGenerator",
+    "Filter",
+    "Generator",
+    "GeneratorFailed",
+    "KeepsSubject",
+    "LeaksNoAnswer",
+    "NotNearCorrect",
+    "ServerGenerator",
+    "TemplateGenerator",
+    "filtered",
+    "normalised",
+    "numbered_list",
+    "paraphrase_prompt",
+    "rationale_prompt",
+    "wrong_answers_prompt",
+]
