@@ -190,6 +190,8 @@ def test_lwf_goes_on_saying_what_it_said():
     learner = LwF(strength=3.0, temperature=2.0, **FAST)
     pupil, batch = served(learner, "L1 L2 U1").pupil.eval(), next(iter(unseen()["3"]))
     assert torch.equal(pupil.before[0].weight, pupil.student[0].weight)
+    learned = served(learner, "L1 L2").pupil
+    assert torch.equal(learned.before[0].weight, learned.student[0].weight) and learned.known_before[:4].all()
     with torch.no_grad():
         pupil.student[0].weight += 0.1
         terms = learner.terms(pupil, batch, task())
