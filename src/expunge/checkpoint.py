@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from expunge.errors import BadFile
-from expunge.storage import read_weights, write_weights
+from expunge.storage import load_own_state, own_state, read_weights, write_weights
 
 
 @dataclass
@@ -32,7 +32,7 @@ def save_checkpoint(
     path: Path, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer, best: dict[str, Tensor]
 ) -> None:
     """Write weights, optimizer state, best weights so far and counters; of a fit that is done, weights and counters alone."""
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors = {f"model.{name}": tensor for name, tensor in own_state(model).items()}
     settings: dict[str, Any] = {}
     if not progress.done:
         tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
@@ -61,7 +61,7 @@ def load_checkpoint(
         raise BadFile(f"{path} is not a checkpoint of expunge; delete it and run again") from error
     if progress.fingerprint != fingerprint:
         return None
-    model.load_state_dict(_under("model.", tensors))
+    load_own_state(model, _under("model.", tensors))
     if not progress.done:
         slots: dict[int, dict[str, Any]] = {}
         for name, value in (_under("optimizer.", tensors) | settings).items():

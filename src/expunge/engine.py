@@ -29,7 +29,7 @@ from expunge.meters import peak_memory
 from expunge.optimizers import Optimizer, Schedule, learning_rate_factor
 from expunge.progress import ProgressBar
 from expunge.split import Epochs, Stream, one_epoch, stream_digest
-from expunge.storage import weights_hash
+from expunge.storage import load_own_state, weights_hash
 
 Loss = Callable[[nn.Module, Any], Tensor | dict[str, Tensor]]
 
@@ -270,7 +270,7 @@ class Engine(Keeper):
     def _finish(self, run: "_Run") -> nn.Module:
         model = self._accelerator.unwrap_model(run.wrapped, keep_fp32_wrapper=False)
         if run.best and not run.progress.done:
-            model.load_state_dict(run.best)
+            load_own_state(model, run.best)
         if not run.progress.done:
             run.progress.done = True
             self._save(run)

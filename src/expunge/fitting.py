@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from expunge.checkpoint import Progress
 from expunge.errors import BadSetting
 from expunge.split import Epochs, Stream
+from expunge.storage import own_state
 
 
 def total_steps(
@@ -41,4 +42,4 @@ def keep_best(progress: Progress, score: float, model: nn.Module, best: dict[str
     if best and score <= progress.scores[progress.best_epoch]:
         return best
     progress.best_epoch = progress.epoch
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    return {name: tensor.detach().clone() for name, tensor in own_state(model).items()}

@@ -1,6 +1,5 @@
 """Keeping results under the names of an engine's scopes, and finding them after a restart."""
 
-import copy
 import json
 import shutil
 import time
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 
 from expunge.meters import warm_up
-from expunge.storage import load_weights, read_facts, read_weights, write_text, write_weights
+from expunge.storage import copied, load_weights, own_state, read_facts, read_weights, write_text, write_weights
 
 
 class Keeper:
@@ -42,7 +41,7 @@ class Keeper:
     def keep(self, name: str, model: nn.Module, **facts: str) -> None:
         """Write `model` under `name` into the engine's folder, if it has one, for :meth:`kept` to find after a restart."""
         if self.folder is not None and self.is_main:
-            write_weights(self._path(self.full_name(name)), model.state_dict(), facts)
+            write_weights(self._path(self.full_name(name)), own_state(model), facts)
 
     def kept(self, name: str, model: nn.Module, **facts: str) -> tuple[nn.Module, dict[str, str]] | None:
         """Load into `model` what was kept under `name` with these facts; with all its facts, or None when there is nothing."""
@@ -76,7 +75,7 @@ class Keeper:
             the model, and the seconds that it took, over all restarts.
         """
         with self.scope(name, key):
-            found = None if like is None else self.kept("result", copy.deepcopy(like), key=key)
+            found = None if like is None else self.kept("result", copied(like), key=key)
             if found is not None:
                 self.history += json.loads(found[1]["history"])
                 return found[0].to(self.device).eval(), float(found[1]["seconds"])

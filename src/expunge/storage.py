@@ -3,6 +3,7 @@
 Nothing is ever unpickled. A file that is not what it should be ends in :class:`~expunge.errors.BadFile`.
 """
 
+import copy
 import hashlib
 import json
 import os
@@ -95,7 +96,7 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
         BadFile: if the file is not whole, or its names or shapes are not those of `model`.
     """
     tensors, _ = read_weights(path)
-    expected = model.state_dict()
+    expected = own_state(model)
     missing, foreign = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or foreign:
         raise BadFile(
@@ -108,8 +109,37 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
                 f"{path}: '{name}' has shape {tuple(tensors[name].shape)}, not {tuple(tensor.shape)} as in "
                 f"{type(model).__name__}; check the number of classes, the width and the input size of the model"
             )
-    model.load_state_dict(tensors)
+    load_own_state(model, tensors)
     return model
+
+
+def own_state(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name, but for those that belong to another model: see :func:`sharing`."""
+    shared: frozenset[str] = getattr(model, "shared_names", frozenset())
+    return {name: tensor for name, tensor in model.state_dict().items() if name not in shared}
+
+
+def load_own_state(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Load what :func:`own_state` gave, in place."""
+    shared: frozenset[str] = getattr(model, "shared_names", frozenset())
+    borrowed = {name: tensor for name, tensor in model.state_dict().items() if name in shared}
+    model.load_state_dict({**borrowed, **tensors})
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A deep copy; parameters and buffers that belong to another model stay shared with it."""
+    shared: frozenset[str] = getattr(model, "shared_names", frozenset())
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    return copy.deepcopy(model, {id(tensors[name]): tensors[name] for name in shared & tensors.keys()})
+
+
+def sharing(model: nn.Module) -> nn.Module:
+    """A copy of the structure alone: its parameters and buffers are those of `model`, and don't learn."""
+    plain = (each for each in model.parameters() if type(each) is nn.Parameter)  # quantized ones learn nothing anyway
+    memo: dict[int, Tensor] = {id(each): nn.Parameter(each.detach(), requires_grad=False) for each in plain}
+    memo |= {id(each): each for each in model.parameters() if id(each) not in memo}
+    memo |= {id(each): each for each in model.buffers()}
+    return copy.deepcopy(model, memo)
 
 
 def weights_hash(model: nn.Module) -> str:

@@ -11,6 +11,7 @@ from expunge.engine import Engine
 from expunge.errors import BadRequest, BadSetting, WrongTask
 from expunge.registry import Registered
 from expunge.split import Split, is_empty
+from expunge.storage import copied
 from expunge.tasks import Task
 
 
@@ -58,7 +59,7 @@ class Method(Registered, ABC):
         if self.needs_retain and is_empty(split.retain):
             raise BadRequest(f"{self.name}: the retain stream is empty, and this method needs data that stays")
         with engine.scope(self.name, repr(self)), engine.seeded("method"):
-            forgotten = self.unlearn(copy.deepcopy(model).to(engine.device), task, split, engine)
+            forgotten = self.unlearn(self.working_copy(model).to(engine.device), task, split, engine)
         return forgotten.eval()
 
     def check(self, task: Task[Any], split: Split) -> None:
@@ -74,6 +75,14 @@ class Method(Registered, ABC):
         if not isinstance(split, self.splits):
             raise WrongTask(f"{self.name} serves a {self.splits.__name__}, not a {type(split).__name__}{reason}")
 
+    def working_copy(self, model: nn.Module) -> nn.Module:
+        """What :meth:`unlearn` works on, which leaves `model` alone."""
+        return copy.deepcopy(model)
+
+    def like(self, model: nn.Module) -> nn.Module | None:
+        """A model with the keys and shapes of the result; None where these are not known before."""
+        return None if self.adapter else model
+
     @abstractmethod
     def unlearn(self, student: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:
         """The method itself. `student` is a copy that may be changed; what is returned is the result."""
@@ -86,4 +95,4 @@ class Method(Registered, ABC):
 
 def frozen(model: nn.Module) -> nn.Module:
     """A copy of `model` to be listened to: evaluation mode, no gradients."""
-    return copy.deepcopy(model).eval().requires_grad_(False)
+    return copied(model).eval().requires_grad_(False)

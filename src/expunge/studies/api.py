@@ -43,7 +43,9 @@ class Result:
         self._original, self._task, self._split, self._retrain, self._audits = original, task, split, retrain, audits
         self.method, self.engine = method, engine
         key = f"{weights_hash(original)} {stream_digest(split)} seed {engine.seed} {method!r}"
-        self.model, self.seconds = engine.make(method.name, lambda: method(original, task, split, engine), original, key)
+        self.model, self.seconds = engine.make(
+            method.name, lambda: method(original, task, split, engine), method.like(original), key
+        )
 
     @cached_property
     def comparison(self) -> Comparison:

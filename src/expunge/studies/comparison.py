@@ -25,9 +25,8 @@ ORIGINAL, RETRAINED, SECOND = "original", "retrained", "retrained-2"
 class Forgets(Protocol):
     """What makes the model of a row: a method, or what calls one or several."""
 
-    @property
-    def adapter(self) -> bool:
-        """Whether the result holds more than the model did, so that its keys and shapes are others."""
+    def like(self, model: nn.Module) -> nn.Module | None:
+        """A model with the keys and shapes of the result; None where these are not known before."""
         ...
 
     def __call__(self, model: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:
@@ -86,7 +85,7 @@ def compare(
     for name, method in wanted.items():
         key = f"{before} {method!r}"
         build, before_it = partial(method, model, task, split, engine), len(engine.history)
-        result, seconds = (made or {}).get(name) or engine.make(name, build, None if method.adapter else model, key)
+        result, seconds = (made or {}).get(name) or engine.make(name, build, method.like(model), key)
         subjects[name] = Subject(name, result, task, split, engine, seconds, engine.history[before_it:])
     retrained = tuple(subject for name, subject in subjects.items() if name.startswith(RETRAINED) and name not in methods)
     references = References(subjects[ORIGINAL], retrained, retrain.train if isinstance(retrain, Retrain) else None)

@@ -59,10 +59,9 @@ class Serving:
     memory: int | None
     what: Serves = "requests"
 
-    @property
-    def adapter(self) -> bool:
-        """Whether what answers is another network than the task's."""
-        return isinstance(self.learner, CLPU)
+    def like(self, model: nn.Module) -> nn.Module | None:
+        """The task's network; None where what answers is another one."""
+        return None if isinstance(self.learner, CLPU) else model
 
     def __call__(self, model: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:
         """The network that answers after the last request; `model` has no part in it."""

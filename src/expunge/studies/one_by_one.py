@@ -1,7 +1,7 @@
 """Requests that come one after another: what was delivered for the last one is what the next one is about."""
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,8 +27,6 @@ class OneByOne:
     method: Method
     requests: int = 10
 
-    adapter: ClassVar[bool] = False
-
     def __post_init__(self) -> None:
         if self.requests < 1:
             raise BadSetting(f"requests must be at least 1, not {self.requests}")
@@ -43,6 +41,10 @@ class OneByOne:
             with engine.scope(f"request-{index}"):
                 model = self.method(model, task, step, engine)
         return model
+
+    def like(self, model: nn.Module) -> nn.Module | None:
+        """See :meth:`expunge.methods.Method.like`."""
+        return self.method.like(model)
 
     def steps(self, split: Split) -> list[Split]:
         """The split of each request: the n-th knows nothing of the edges that went before, and still has those that follow."""
