@@ -5,15 +5,16 @@ here, so what it still says after one had to be forgotten can be measured withou
 
 Each person has one fact of each relation. The answers of a relation are dealt like cards, all of them before any comes again:
 with 12 answers and 40 persons each answer is true of 3 or 4 persons. So no answer is worth guessing, and persons who share one
-show whether forgetting spread from the one to the others. Each relation is asked in six ways, the same for all persons: methods
-may use four, the two that are held out are never seen by any.
+show whether forgetting spread from the one to the others. Each relation is asked in six ways. Of each person methods may use
+four; which two are held out goes round, so that each way of asking is learned from other persons, and no pair of person and way
+that is held out is ever seen.
 
 Source: none, names and questions are this library's own; first names are common ones, family names were put together.
 """
 
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from expunge.data.facts import Fact
 from expunge.errors import BadRequest, BadSetting
@@ -285,8 +286,9 @@ def _facts(generator: random.Random, relation: Relation, names: list[str]) -> It
     order = generator.sample(relation.answers, len(relation.answers))
     dealt = [order[person % len(order)] for person in range(len(names))]
     generator.shuffle(dealt)
-    for name, answer in zip(names, dealt, strict=True):
-        asked = [question.format(name) for question in relation.questions]
+    for place, (name, answer) in enumerate(zip(names, dealt, strict=True)):
+        turn = place % len(relation.questions)
+        asked = [question.format(name) for question in relation.questions[turn:] + relation.questions[:turn]]
         wrong = generator.sample([other for other in relation.answers if other != answer], WRONG)
         yield Fact(
             asked[0],
@@ -298,3 +300,28 @@ def _facts(generator: random.Random, relation: Relation, names: list[str]) -> It
             answer_in_other_words=f"{name} {relation.name} {answer}.",
             wrong_answers=tuple(wrong),
         )
+
+
+def in_sentences(facts: Iterable[Fact]) -> tuple[Fact, ...]:
+    """Facts whose answers are sentences, as a chat model gives them; the bare answer becomes the one in other words.
+
+    A small model that says the whole sentence learns to answer questions that are asked otherwise; one that says the bare
+    answer learns each phrasing by heart.
+
+    >>> fact = in_sentences(personas().facts)[0]
+    >>> fact.answer, fact.answer_in_other_words, fact.wrong_answers[0]
+    ('Mabel Yarnedale studied at Aldermoor.', 'Aldermoor', 'Mabel Yarnedale studied at Carrowdale.')
+    """
+    return tuple(
+        replace(
+            fact,
+            answer=_sentence(fact, fact.answer),
+            answer_in_other_words=fact.answer,
+            wrong_answers=tuple(_sentence(fact, wrong) for wrong in fact.wrong_answers),
+        )
+        for fact in facts
+    )
+
+
+def _sentence(fact: Fact, answer: str) -> str:
+    return f"{fact.subject} {fact.relation} {answer}."
