@@ -18,7 +18,12 @@ Losses = Callable[[Any, Any], Tensor]  # (model, batch) -> (n,)
 
 
 def diagonal_fisher(
-    model: nn.Module, losses: Losses, batches: Stream, per_example: bool = True, max_examples: int | None = None
+    model: nn.Module,
+    losses: Losses,
+    batches: Stream,
+    per_example: bool = True,
+    max_examples: int | None = None,
+    vectorized: bool = True,
 ) -> dict[str, Tensor]:
     r"""Diagonal of the empirical Fisher information, in evaluation mode.
 
@@ -31,13 +36,15 @@ def diagonal_fisher(
             Dampening, the squared gradient of each batch's mean loss, averaged over batches. It is cheaper, and smaller by
             about the batch size.
         max_examples: stop once so many examples were seen; None for all.
+        vectorized: False to take the gradients of single examples one by one, where `torch.func.vmap` cannot run the losses.
 
     Returns:
         a tensor of each trainable parameter's shape, by name, all >= 0.
     """
     parameters = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
     totals = {name: torch.zeros_like(value) for name, value in parameters.items()}
-    squares = _per_example_squares if per_example else _batch_squares
+    single = _per_example_squares if vectorized else _one_by_one
+    squares = single if per_example else _batch_squares
     weight = 0
     with evaluating(model):
         for batch, size in _limited(model, batches, max_examples):
@@ -106,7 +113,7 @@ def _per_example_squares(model: nn.Module, losses: Losses, parameters: dict[str,
 
 
 def _one_by_one(model: nn.Module, losses: Losses, parameters: dict[str, Tensor], batch: Any) -> dict[str, Tensor]:
-    """For batches that hold more than tensors, such as a graph: one forward pass, then one backward pass for each example."""
+    """For batches that `vmap` cannot take, such as a graph: one forward pass, then one backward pass for each example."""
     values = {name: value.clone().requires_grad_(True) for name, value in parameters.items()}
     totals = {name: torch.zeros_like(value) for name, value in values.items()}
     for each in losses(_Functional(model, values), batch):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from expunge.engine import Engine
-from expunge.errors import WrongTask
+from expunge.errors import BadSetting, WrongTask
 from expunge.registry import Registered
 from expunge.split import Split, Stream, one_epoch
 from expunge.tasks import Task
@@ -68,7 +68,16 @@ class Subject:
         return _in_fixed_order(self.stream(part), self.engine)
 
     def outputs(self, part: Part) -> Tensor:
-        """Outputs on all examples of a part, shape (n, ...), on the CPU, in the stream's order."""
+        """Outputs on all examples of a part, shape (n, ...), on the CPU, in the stream's order.
+
+        Raises:
+            BadSetting: if the task's outputs are too many to keep.
+        """
+        if not self.task.keeps_outputs:
+            raise BadSetting(
+                f"outputs of {type(self.task).__name__} on a whole data set are too many to keep; read what is wanted of them "
+                "batch by batch with task.collect"
+            )
         return self._read(part)[0]
 
     def losses(self, part: Part) -> Tensor:
@@ -102,7 +111,7 @@ class Subject:
             def read(outputs: Tensor, batch: Any) -> Tensor:
                 values = task.losses(outputs, batch), task.scores(outputs, batch), task.groups(batch)
                 rest.append(tuple(value.cpu() for value in values))  # type: ignore[arg-type]
-                return outputs
+                return outputs if task.keeps_outputs else outputs.new_empty(len(outputs), 0)
 
             outputs = task.collect(self.model, self.batches(part), read)
             columns = [torch.cat(column) for column in zip(*rest, strict=True)] if rest else [torch.empty(0)] * 3

@@ -54,7 +54,7 @@ class SSD(Method):
 
         def fisher(stream: Any) -> dict[str, Tensor]:
             order = Shuffled(stream, engine.generator("fisher"))
-            return diagonal_fisher(student, losses, order, self.per_example, self.max_examples)
+            return diagonal_fisher(student, losses, order, self.per_example, self.max_examples, vectorized=task.vectorizes)
 
         goes, stays = fisher(split.forget), fisher(split.retain)
         share = forget_share(split)

@@ -3,18 +3,22 @@
 from expunge.registry import by_name
 from expunge.tasks.classification import ClassificationTask
 from expunge.tasks.graph import GraphTask
+from expunge.tasks.language import LanguageTask
 from expunge.tasks.link_prediction import LinkPredictionTask
 from expunge.tasks.node_classification import NodeClassificationTask
 from expunge.tasks.recommendation import RecommendationTask
 from expunge.tasks.regression import RegressionTask
 from expunge.tasks.task import Task
 
-TASKS = by_name((ClassificationTask, RegressionTask, LinkPredictionTask, NodeClassificationTask, RecommendationTask))
+TASKS = by_name(
+    (ClassificationTask, RegressionTask, LinkPredictionTask, NodeClassificationTask, RecommendationTask, LanguageTask)
+)
 
 __all__ = [
     "TASKS",
     "ClassificationTask",
     "GraphTask",
+    "LanguageTask",
     "LinkPredictionTask",
     "NodeClassificationTask",
     "RecommendationTask",

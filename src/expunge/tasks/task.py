@@ -25,6 +25,8 @@ class Task(Registered, ABC, Generic[Batch]):
     higher_is_better: ClassVar[bool] = True  # false where the score is an error
     loss_unit: ClassVar[str] = ""
     relearn_margin: ClassVar[float] = 0.05  # share of the original's score within which something counts as known again
+    vectorizes: ClassVar[bool] = True  # whether `torch.func.vmap` can run single examples of tensors
+    keeps_outputs: ClassVar[bool] = True  # false where those of a whole data set are too many to keep
     unit: str = ""  # of the score
 
     @abstractmethod
