@@ -9,15 +9,20 @@ import pytest
 import expunge.methods
 import tiny_federations
 import tiny_interactions
+import tiny_language
 from contracts import World, contracts_for, refuses_the_task_and_says_why
 from expunge.engine import Engine
 from expunge.federated.client_split import ClientSplit
 from expunge.methods import METHODS
+from expunge.methods.language_method import LanguageMethod
 from tiny import band_split, class_split, original, regression_original, regression_task, task
 from tiny_graphs import link_original, link_split, link_task, node_original, node_split, node_task
 
 # A quarter of the data must go here: no weight can matter more than 4 times as much for it as for the whole.
 SETTINGS = {"ssd": {"alpha": 1.5}}
+# Without an adapter, whose weights no contract could hold against those before.
+SETTINGS |= {name: {"lora": None, "epochs": 2} for name, method in METHODS.items() if issubclass(method, LanguageMethod)}
+SETTINGS["unstar"] |= {"rounds": 2}
 
 
 @cache
@@ -37,6 +42,7 @@ WORLDS = {
         lambda _: copy.deepcopy(tiny_interactions.trained()),
         tensors=False,
     ),
+    "language": World(tiny_language.task, tiny_language.split, lambda _: tiny_language.trained(), tensors=False),
     "clients": World(task, lambda: tiny_federations.played()[1], lambda _: copy.deepcopy(tiny_federations.played()[0]), False),
 }
 CASES = [
@@ -75,13 +81,16 @@ def test_the_methods_that_take_some_kinds_of_task_alone():
             continue
         if contract is refuses_the_task_and_says_why:
             refused.setdefault(name, set()).add(next(place for place, each in WORLDS.items() if each is world))
-    others = {"classification", "regression", "recommendation"}
-    alone = {"classification", "regression", "links", "nodes"}
+    others = {"classification", "regression", "recommendation", "language"}
+    alone = {"classification", "regression", "links", "nodes", "language"}
+    of_language = {name for name, method in METHODS.items() if issubclass(method, LanguageMethod)} | {"prompt-guard"}
+    assert len(of_language) == 13
     assert refused == {
-        "random-labels": {"regression", "links", "recommendation"},
-        "salun": {"links", "recommendation"},
-        "gaussian-amnesiac": {"classification", "links", "nodes", "recommendation"},
-        "ridge-downdate": {"classification", "links", "nodes", "recommendation"},
+        **{name: {"classification", "regression", "links", "nodes", "recommendation"} for name in of_language},
+        "random-labels": {"regression", "links", "recommendation", "language"},
+        "salun": {"links", "recommendation", "language"},
+        "gaussian-amnesiac": {"classification", "links", "nodes", "recommendation", "language"},
+        "ridge-downdate": {"classification", "links", "nodes", "recommendation", "language"},
         "d2dgn": others,
         "unlink": others,
         "gnndelete": others,
@@ -102,7 +111,7 @@ def test_the_methods_that_take_some_kinds_of_task_alone():
 
 def test_every_file_is_registered_under_its_name():
     files = {path.stem.replace("_", "-") for path in Path(expunge.methods.__file__).parent.glob("*.py")}
-    assert files - {"--init--", "method"} == METHODS.keys()
+    assert files - {"--init--", "method", "language-method"} == METHODS.keys()
 
 
 @pytest.mark.parametrize("name", METHODS)

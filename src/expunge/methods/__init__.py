@@ -1,5 +1,6 @@
 """Unlearning methods: one file each, named after the method."""
 
+from expunge.methods.alt_po import AltPO
 from expunge.methods.amun import AmUn
 from expunge.methods.bad_teacher import BadTeacher
 from expunge.methods.blindspot import Blindspot
@@ -15,28 +16,40 @@ from expunge.methods.finetune import Finetune
 from expunge.methods.gaussian_amnesiac import GaussianAmnesiac
 from expunge.methods.gif import GIF
 from expunge.methods.gnndelete import GNNDelete
+from expunge.methods.grad_diff import GradDiff
 from expunge.methods.gradient_ascent import GradientAscent
 from expunge.methods.graph_eraser import GraphEraser
+from expunge.methods.idk_dpo import IdkDPO
+from expunge.methods.idk_nll import IdkNLL
 from expunge.methods.ifru import IFRU
 from expunge.methods.level_scores import LevelScores
 from expunge.methods.megu import MEGU
 from expunge.methods.method import Method
 from expunge.methods.mmrecun import MMRecUN
 from expunge.methods.neggrad_plus import NegGradPlus
+from expunge.methods.npo import NPO
 from expunge.methods.pga import PGA
+from expunge.methods.prompt_guard import PromptGuard
 from expunge.methods.random_labels import RandomLabels
 from expunge.methods.rec_eraser import RecEraser
 from expunge.methods.reset_rows import ResetRows
 from expunge.methods.retrain import Retrain
 from expunge.methods.ridge_downdate import RidgeDowndate
+from expunge.methods.rmu import RMU
 from expunge.methods.salun import SalUn
+from expunge.methods.satimp import SatImp
 from expunge.methods.scif import SCIF
 from expunge.methods.scrub import SCRUB
 from expunge.methods.shrink_perturb import ShrinkPerturb
+from expunge.methods.sim_npo import SimNPO
 from expunge.methods.ssd import SSD
+from expunge.methods.undial import UNDIAL
 from expunge.methods.unlink import Unlink
+from expunge.methods.unstar import UnSTAR
 from expunge.methods.update_subtraction import UpdateSubtraction
 from expunge.methods.weight_negation import WeightNegation
+from expunge.methods.wga import WGA
+from expunge.methods.whp import WHP
 from expunge.registry import by_name
 
 METHODS = by_name(
@@ -77,6 +90,19 @@ METHODS = by_name(
         WeightNegation,
         FedOSD,
         UpdateSubtraction,
+        UnSTAR,
+        GradDiff,
+        NPO,
+        SimNPO,
+        WGA,
+        SatImp,
+        IdkNLL,
+        IdkDPO,
+        AltPO,
+        UNDIAL,
+        RMU,
+        WHP,
+        PromptGuard,
     )  # in the papers' order
 )
 
@@ -86,10 +112,16 @@ __all__ = [
     "IFRU",
     "MEGU",
     "METHODS",
+    "NPO",
     "PGA",
+    "RMU",
     "SCIF",
     "SCRUB",
     "SSD",
+    "UNDIAL",
+    "WGA",
+    "WHP",
+    "AltPO",
     "AmUn",
     "BadTeacher",
     "Blindspot",
@@ -103,19 +135,26 @@ __all__ = [
     "Finetune",
     "GNNDelete",
     "GaussianAmnesiac",
+    "GradDiff",
     "GradientAscent",
     "GraphEraser",
+    "IdkDPO",
+    "IdkNLL",
     "LevelScores",
     "MMRecUN",
     "Method",
     "NegGradPlus",
+    "PromptGuard",
     "RandomLabels",
     "RecEraser",
     "ResetRows",
     "Retrain",
     "RidgeDowndate",
     "SalUn",
+    "SatImp",
     "ShrinkPerturb",
+    "SimNPO",
+    "UnSTAR",
     "Unlink",
     "UpdateSubtraction",
     "WeightNegation",
