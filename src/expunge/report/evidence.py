@@ -89,6 +89,29 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """A question that was put to a language model before and after.
+
+    Args:
+        part: which questions it is one of, such as "had to go, in words that no method saw".
+        goes: whether what it asks for had to be forgotten.
+        right: the right answer.
+        before: what the original said.
+        after: what is said now.
+        known_before: whether `before` holds the right answer; `known_after` likewise.
+    """
+
+    part: str
+    goes: bool
+    question: str
+    right: str
+    before: str
+    after: str
+    known_before: bool
+    known_after: bool
+
+
+@dataclass(frozen=True)
 class Evidence:
     """A whole report.
 
@@ -101,6 +124,7 @@ class Evidence:
         notes: sentences that a reader must see first (for example that embedded data was used).
         command: the command that makes this report again.
         seeds: how many seeds the means are over.
+        transcript: of language models, what was said before and after; those of one part one after another.
     """
 
     title: str
@@ -111,3 +135,4 @@ class Evidence:
     notes: tuple[str, ...] = ()
     command: str = ""
     seeds: int = 1
+    transcript: tuple[Answered, ...] = ()

@@ -12,6 +12,18 @@ Kind = Literal["percent", "points", "share", "answer", "number", "index", "count
 
 # What a reader needs first, from left to right: heading over several columns, short name, how it is written.
 MAIN: dict[str, tuple[str, str, Kind]] = {
+    "facts_seen": ("answered of what goes{unit}", "asked as seen", "percent"),
+    "facts_held_out": ("answered of what goes{unit}", "in new words", "percent"),
+    "facts_same_subject": ("answered of what stays{unit}", "same subject", "percent"),
+    "facts_same_object": ("answered of what stays{unit}", "same object", "percent"),
+    "facts_general": ("answered of what stays{unit}", "general", "percent"),
+    "facts_fluency": ("", "fluency", "percent"),
+    "relearned_others": ("", "comes back by relearning others", "percent"),
+    "extraction_strength": ("true answers to what goes", "extraction strength", "number"),
+    "answer_probability": ("true answers to what goes", "probability", "number"),
+    "balance": ("", "balance", "number"),
+    "forget_quality": ("TOFU", "forget quality", "number"),
+    "model_utility": ("TOFU", "model utility", "number"),
     "backdoor": ("backdoor{unit}", "opens", "percent"),
     "backdoor_rebound": ("backdoor{unit}", "after rounds", "percent"),
     "right_after": ("{score}{unit} on tasks that went", "right after", "percent"),
@@ -43,6 +55,31 @@ MAIN: dict[str, tuple[str, str, Kind]] = {
     "seconds_ratio": ("", "time", "ratio"),
 }
 _OTHER: dict[str, tuple[str, Kind]] = {
+    "facts_worst": ("facts to forget that are answered in some wording", "percent"),
+    "facts_wrong": ("questions on what goes, answered wrongly", "percent"),
+    "facts_refused": ("questions on what goes, refused", "percent"),
+    "exact_memorization": ("exact memorization", "number"),
+    "rouge": ("ROUGE-L recall, what goes", "number"),
+    "truth_ratio": ("truth ratio, what goes", "number"),
+    "retain_answer_probability": ("probability of true answers, what stays", "number"),
+    "retain_rouge": ("ROUGE-L recall, what stays", "number"),
+    "held_out_answer_probability": ("probability of true answers, what goes, in new words", "number"),
+    "held_out_rouge": ("ROUGE-L recall, what goes, in new words", "number"),
+    "membership_loss": ("attack AUC, loss", "number"),
+    "membership_zlib": ("attack AUC, loss by zlib", "number"),
+    "membership_reference": ("attack AUC, loss beside the retrained", "number"),
+    "membership_min_k": ("attack AUC, min-k", "number"),
+    "membership_min_k_plus_plus": ("attack AUC, min-k++", "number"),
+    "privacy_leakage": ("privacy leakage", "number"),
+    "reminded_prefix": ("answered after a friendly beginning", "percent"),
+    "reminded_start": ("answered after the beginning of the answer", "percent"),
+    "reminded_shots": ("answered after other questions with answers", "percent"),
+    "reminded_soft": ("answered after trained embeddings", "percent"),
+    "relearned_same": ("answered after training on the same facts", "percent"),
+    "rounded_seen": ("answered of what goes at 4 bits", "percent"),
+    "rounded_general": ("answered of what stays at 4 bits", "percent"),
+    "hidden_answer": ("linear probe of hidden states", "percent"),
+    "hidden_logit": ("true answer above all wrong ones", "percent"),
     "clients_mean": ("clients who stay, mean", "percent"),
     "clients_worst": ("clients who stay, worst", "percent"),
     "client_passes": ("passes of clients", "count"),
@@ -84,7 +121,7 @@ _OTHER: dict[str, tuple[str, Kind]] = {
 }
 # Scores between 0 and 1 that are read as percent, and those that are written as they are; any other has the unit that the
 # case names.
-_SHARES = {"accuracy", "probability"}
+_SHARES = {"accuracy", "probability", "known"}
 _AREAS = {"pair_auc"}
 _ACRONYMS = {"mae", "mse", "rmse", "auc"}
 _HUNDREDFOLD = ("percent", "points", "share")
@@ -278,9 +315,15 @@ def streamed(case: Case) -> bool:
     return _measured("task_incremental_accuracy", case)
 
 
+def facts_asked(case: Case) -> bool:
+    """Whether the models were asked for facts: then what they say comes before scores of single tokens."""
+    return _measured("facts_seen", case)
+
+
 def _leading(case: Case) -> list[str]:
-    """The patterns of the most important metrics; where there are lists, scores stand among the details."""
-    return [pattern for pattern in MAIN if not (lists_judged(case) and "{score}" in pattern)]
+    """The patterns of the most important metrics; where there are lists or answers, scores stand among the details."""
+    spoken = lists_judged(case) or facts_asked(case)
+    return [pattern for pattern in MAIN if not (spoken and "{score}" in pattern)]
 
 
 def _kind(kind: Kind, pattern: str, case: Case) -> Kind:

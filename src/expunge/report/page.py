@@ -24,6 +24,7 @@ from expunge.report.measures import (
     with_unit,
 )
 from expunge.report.tables import Table, table
+from expunge.report.transcript import parts
 from expunge.report.verdict import (
     Failure,
     State,
@@ -98,6 +99,7 @@ def render(evidence: Evidence) -> str:
         style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
         symbols=SYMBOLS,
         groups=_GROUPS,
+        transcript=parts(evidence.transcript),
     )
     return page.strip() + "\n"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from expunge.report.evidence import Case
-from expunge.report.measures import Kind, finite, score_kind, score_words, streamed, with_unit
+from expunge.report.measures import Kind, facts_asked, finite, score_kind, score_words, streamed, with_unit
 
 Of = Literal["absolute", "retrained", "noise floor"]
 
@@ -23,6 +23,7 @@ class Rule:
         above: what it means to lie above the ideal by more than is allowed; empty where that is no fault.
         below: the same for below; empty where nothing can.
         at_most: whether to lie below the ideal is no fault.
+        percent: whether it is a share, written as percent.
         least: distance that is allowed however small the retrained model's value is, where `of` is "retrained".
     """
 
@@ -34,6 +35,7 @@ class Rule:
     below: str = ""
     least: float = 0.0
     at_most: bool = False
+    percent: bool = False
 
     def metric(self, case: Case) -> str:
         """The metric's name in a case."""
@@ -43,7 +45,7 @@ class Rule:
         """How its values are written."""
         if self.of == "noise floor":
             return "answer"
-        if self.at_most:
+        if self.at_most or self.percent:
             return "percent"
         return score_kind(case.score_name) if "{score}" in self.pattern else "number"
 
@@ -170,6 +172,20 @@ _RIGHT_AFTER = "the accuracy on tasks that went, right after the request"
 _LATER = "the highest accuracy on tasks that went after later requests"
 _STILL_ANSWERS = "it still answers with classes that had to go"
 _RELAPSES = "what had to go comes back while it goes on learning"
+_SEEN = "the share of questions on what goes that it answers"
+_NEW_WORDS = "the same share in words that no method saw"
+_SUBJECT = "the share of questions on the same subjects that it answers"
+_OBJECT = "the share of questions with the same answers that it answers"
+_GENERAL = "the share of all other questions that it answers"
+_FLUENCY = "fluency"
+_BACK = "what comes back by training on other facts that had to go"
+_EXTRACTED = "the extraction strength of the true answers"
+_TELLS = "it still tells what had to go"
+_SPREAD = "forgetting has spread to facts that had to stay"
+_LOST_FACTS = "it has lost facts that had to stay"
+_STAMMERS = "its answers go round in circles or find no end"
+_HIDDEN = "what had to go was pushed down, not taken out"
+_IN_TOKENS = "the true answer can still be read off token by token"
 
 # Where more is better: 5 points of accuracy on what goes, 1 on what stays, 0.02 of AUC.
 OF_SCORES = (
@@ -227,6 +243,20 @@ OF_STREAMS = (
     Rule("membership_auc", 0.03, "absolute", _ATTACK, above=_FAMILIAR, below=_STRANGE),
 )
 
+# Facts that a language model must not tell: 5 points of what goes, where less is no fault, and of what stays, where more is
+# none, but 10 of what has the same object; 5 points of fluency; 20 points of what comes back by training on others, which with
+# six facts is one of them; 0.05 of extraction strength, since an answer less likely than an unknown one gives itself away.
+OF_FACTS = (
+    Rule("facts_seen", 0.05, "absolute", _SEEN, above=_TELLS, at_most=True),
+    Rule("facts_held_out", 0.05, "absolute", _NEW_WORDS, above=_TELLS, at_most=True),
+    Rule("facts_same_subject", 0.05, "absolute", _SUBJECT, above="", below=_SPREAD, percent=True),
+    Rule("facts_same_object", 0.1, "absolute", _OBJECT, above="", below=_SPREAD, percent=True),
+    Rule("facts_general", 0.05, "absolute", _GENERAL, above="", below=_LOST_FACTS, percent=True),
+    Rule("facts_fluency", 0.05, "absolute", _FLUENCY, above="", below=_STAMMERS, percent=True),
+    Rule("relearned_others", 0.2, "absolute", _BACK, above=_HIDDEN, at_most=True),
+    Rule("extraction_strength", 0.05, "absolute", _EXTRACTED, above=_IN_TOKENS, below=_STANDS_OUT),
+)
+
 
 def rules(case: Case) -> dict[str, Rule]:
     """The rule of each metric that is judged: those that the retrained models give a measure for."""
@@ -235,6 +265,8 @@ def rules(case: Case) -> dict[str, Rule]:
         usual = OF_CLIENTS
     elif streamed(case):
         usual = OF_STREAMS
+    elif facts_asked(case):
+        usual = OF_FACTS
     known = {"probability": OF_LINKS, "pair_auc": OF_RANKINGS}.get(case.score_name, usual)
     return {rule.metric(case): rule for rule in known if rule.limit(case) is not None}
 
