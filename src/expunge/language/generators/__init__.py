@@ -15,11 +15,13 @@ from expunge.language.generators.filters import (
 from expunge.language.generators.generator import (
     Generator,
     GeneratorFailed,
+    GeneratorGone,
     numbered_list,
     paraphrase_prompt,
     rationale_prompt,
     wrong_answers_prompt,
 )
+from expunge.language.generators.model import ModelGenerator
 from expunge.language.generators.server import ServerGenerator
 from expunge.language.generators.templates import TemplateGenerator
 
@@ -31,8 +33,10 @@ __all__ = [
     "Filter",
     "Generator",
     "GeneratorFailed",
+    "GeneratorGone",
     "KeepsSubject",
     "LeaksNoAnswer",
+    "ModelGenerator",
     "NotNearCorrect",
     "ServerGenerator",
     "TemplateGenerator",

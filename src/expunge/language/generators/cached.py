@@ -52,6 +52,9 @@ class CachedGenerator:
         self._whole: bytes | None = None
         self._load()
 
+    def __repr__(self) -> str:
+        return f"CachedGenerator({self.generator!r}, {str(self.path)!r})"
+
     @property
     def identity(self) -> str:
         """That of the generator asked: replaying changes nothing."""

@@ -7,7 +7,7 @@ arXiv 2410.17050. The prompts are our own.
 """
 
 import re
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from expunge.data.facts import Fact
 from expunge.errors import BadSetting, ExpungeError
@@ -18,11 +18,21 @@ _BULLET = re.compile(r"\s*[-*•–]\s+(.*)")
 _PAIRS = (('"', '"'), ("“", "”"), ("«", "»"), ("'", "'"), ("‘", "’"), ("`", "`"), ("_", "_"))
 _SENTENCE_WORDS = 4  # "St. Moritz Inc." ends in a full stop and is no sentence
 
+PROMPTS = 1  # counted up when the prompts change, so that caches do not take answers to the old ones for answers to the new
+LIST_TEMPERATURE = 0.1  # that of the authors' code for the first questions and wrong answers
+WARMER = 0.7  # when a reply made no sense: a greedy model would only repeat it
+MOST_TOKENS = 1000  # of a reply; the authors'
+
 
 class GeneratorFailed(ExpungeError):
     """A generator has nothing to give, sent what makes no sense, or its server died."""
 
 
+class GeneratorGone(GeneratorFailed):
+    """A server refuses or does not answer. A run ends here, and goes on from what was made when the server is back."""
+
+
+@runtime_checkable
 class Generator(Protocol):
     """Whatever makes anti-samples. Where there is less than was asked for, less comes back; nothing at all is an error.
 
@@ -110,6 +120,25 @@ def numbered_list(text: str) -> list[str]:
     if items and _cut_off(items[-1], items[:-1]):
         items.pop()
     return [item for item in map(_unquoted, items) if item]
+
+
+def list_in(reply: str, cut: bool) -> list[str]:
+    """The items of a reply, without a last line that was cut off for its length."""
+    return numbered_list(reply.rpartition("\n")[0] if cut else reply)
+
+
+def sentence_in(reply: str, cut: bool) -> str:
+    """A reply as one line without quotes around it; of one that was cut off for its length only whole sentences."""
+    line = " ".join(reply.split())
+    if cut:
+        whole = re.match(r".*[.!?](?=\s|$)", line)
+        line = whole[0] if whole else ""
+    return line[1:-1].strip() if len(line) > 1 and line[0] == line[-1] == '"' else line
+
+
+def without_thoughts(reply: str) -> str:
+    """A reply without what models that reason aloud put before it: their thoughts may be numbered too."""
+    return reply.rpartition("</think>")[2]
 
 
 def check_count(n: int) -> None:

@@ -10,30 +10,33 @@ arXiv 2410.17050.
 import http.client
 import json
 import os
-import re
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 from expunge.data.facts import Fact
 from expunge.errors import BadSetting
 from expunge.language.generators.generator import (
+    LIST_TEMPERATURE,
+    MOST_TOKENS,
+    PROMPTS,
+    WARMER,
     GeneratorFailed,
+    GeneratorGone,
     check_count,
-    numbered_list,
+    list_in,
     paraphrase_prompt,
     rationale_prompt,
+    sentence_in,
     shortened,
+    without_thoughts,
     wrong_answers_prompt,
 )
 
-_PROMPTS = 1  # counted up when the prompts change, so that caches do not take answers to the old ones for answers to the new
-_LIST_TEMPERATURE = 0.1  # that of the authors' code for the first questions and wrong answers
-_WARMER = 0.7  # when a reply made no sense: a greedy server would only repeat it
 _LONGEST_PAUSE = 30.0  # seconds
 _MOST_ERROR_BYTES = 10_000
 
@@ -79,8 +82,10 @@ class ServerGenerator:
     key_variable: str | None = None
     timeout_seconds: float = 30.0
     retries: int = 3
-    max_tokens: int = 1000
+    max_tokens: int = MOST_TOKENS
     pause: Callable[[float], None] = field(default=time.sleep, repr=False, compare=False)
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
         _check_url(self.url)
@@ -96,7 +101,7 @@ class ServerGenerator:
     @property
     def identity(self) -> str:
         """The server, the model, the length of replies and the version of the prompts."""
-        return f"server {self.url.rstrip('/')} model {self.model} max_tokens {self.max_tokens} prompts {_PROMPTS}"
+        return f"server {self.url.rstrip('/')} model {self.model} max_tokens {self.max_tokens} prompts {PROMPTS}"
 
     def paraphrase(self, fact: Fact, n: int, *, temperature: float = 0.1, seed: int = 0) -> list[str]:
         """Up to `n` other questions with the same answer.
@@ -107,7 +112,7 @@ class ServerGenerator:
         """
         check_count(n)
         what = f"{n} other ways to ask {shortened(fact.question)}"
-        return self._asked(what, paraphrase_prompt(fact, n), _listed, temperature, seed)[:n]
+        return self._asked(what, paraphrase_prompt(fact, n), list_in, temperature, seed)[:n]
 
     def wrong_answers(self, fact: Fact, n: int, *, seed: int = 0) -> list[str]:
         """Up to `n` answers of the same kind that are not right.
@@ -118,7 +123,7 @@ class ServerGenerator:
         """
         check_count(n)
         what = f"{n} wrong answers to {shortened(fact.question)}"
-        return self._asked(what, wrong_answers_prompt(fact, n), _listed, _LIST_TEMPERATURE, seed)[:n]
+        return self._asked(what, wrong_answers_prompt(fact, n), list_in, LIST_TEMPERATURE, seed)[:n]
 
     def rationale(self, question: str, wrong: str, fact: Fact, *, seed: int = 0) -> str:
         """A short reason why `wrong` should be the answer to `question`. It may name the right answer all the same.
@@ -127,12 +132,12 @@ class ServerGenerator:
             GeneratorFailed: if the server refuses, keeps failing, or twice sends nothing.
         """
         what = f"a reason why {shortened(wrong)} should answer {shortened(question)}"
-        return self._asked(what, rationale_prompt(question, wrong, fact), _sentence, 0.0, seed)
+        return self._asked(what, rationale_prompt(question, wrong, fact), sentence_in, 0.0, seed)
 
     def _asked(self, what: str, prompt: str, read: Callable[[str, bool], _Made], temperature: float, seed: int) -> _Made:
         """What `read` makes of a reply, given its text and whether it was cut off for its length."""
         problem = ""
-        for warmth, number in ((temperature, seed), (max(temperature, _WARMER), seed + 1)):
+        for warmth, number in ((temperature, seed), (max(temperature, WARMER), seed + 1)):
             body = self._posted(what, prompt, warmth, number)
             try:
                 made = read(*_reply(body))
@@ -172,13 +177,13 @@ class ServerGenerator:
             except urllib.error.HTTPError as error:
                 problem = f"status {error.code} {self._shown(_error_body(error))}"
                 if error.code != 429 and error.code < 500:
-                    raise GeneratorFailed(
+                    raise GeneratorGone(
                         f"{self.url} was asked for {what}, and refused with {problem}; {self._advice(error.code)}"
                     ) from None
             except (OSError, http.client.HTTPException) as error:
                 reason = getattr(error, "reason", error)
                 problem = f"{type(reason).__name__} {self._shown(str(reason).encode())}"
-        raise GeneratorFailed(
+        raise GeneratorGone(
             f"{self.url} was asked for {what} {self.retries + 1} times, and did not answer; the last time: {problem}; "
             "see that the server runs and is not overloaded, or raise timeout_seconds and retries"
         )
@@ -239,17 +244,4 @@ def _reply(body: bytes) -> tuple[str, bool]:
         raise _Senseless("what is no chat completion") from None
     if not isinstance(text, str):
         raise _Senseless("a chat completion without a text")
-    # Models that reason aloud put their numbered thoughts before the answer.
-    return text.rpartition("</think>")[2], cut
-
-
-def _listed(text: str, cut: bool) -> list[str]:
-    return numbered_list(text.rpartition("\n")[0] if cut else text)
-
-
-def _sentence(text: str, cut: bool) -> str:
-    line = " ".join(text.split())
-    if cut:
-        whole = re.match(r".*[.!?](?=\s|$)", line)
-        line = whole[0] if whole else ""
-    return line[1:-1].strip() if len(line) > 1 and line[0] == line[-1] == '"' else line
+    return without_thoughts(text), cut
