@@ -67,10 +67,11 @@ def assert_same(found, expected):
 # ---- Fisher information -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("vectorized", [True, False])
 @pytest.mark.parametrize(("build", "width"), NETWORKS)
-def test_fisher_of_single_examples_is_the_mean_of_their_squared_gradients(build, width):
+def test_fisher_of_single_examples_is_the_mean_of_their_squared_gradients(build, width, vectorized):
     model, batches = made(build, width, (4, 4, 3))
-    found = diagonal_fisher(model, losses, batches)
+    found = diagonal_fisher(model, losses, batches, vectorized=vectorized)
     assert_same(found, one_by_one(model.eval(), batches))
     assert all((value >= 0).all() and (value > 0).any() for value in found.values())
 

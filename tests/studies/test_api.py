@@ -61,7 +61,7 @@ def test_only_the_audits_that_are_asked_for_run(trained):
 
 
 def test_an_unknown_method_is_refused_before_anything_is_done(trained):
-    with pytest.raises(BadSetting, match="unknown method 'forgetall'; there are amun, bad-teacher"):
+    with pytest.raises(BadSetting, match="unknown method 'forgetall'; there are alt-po, amun, bad-teacher"):
         forget(trained, task(), class_split(), "forgetall")
 
 

@@ -1,7 +1,8 @@
 """Job files: what is read, what is filled in, and what an error names."""
 
+import json
 import re
-from dataclasses import asdict, fields
+from dataclasses import fields, is_dataclass
 
 import pytest
 
@@ -91,8 +92,12 @@ def test_every_method_is_read_with_its_defaults_and_with_all_its_fields(name):
 
 
 def yaml_of(value) -> str:
-    if isinstance(value, Optimizer):
-        return "{" + ", ".join(f"{key}: {yaml_of(part)}" for key, part in asdict(value).items()) + "}"
+    if is_dataclass(value):
+        return "{" + ", ".join(f"{field.name}: {yaml_of(getattr(value, field.name))}" for field in fields(value)) + "}"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(yaml_of, value))}]"
+    if isinstance(value, str):
+        return json.dumps(value)
     return {None: "null", True: "true", False: "false"}.get(value, str(value)) if not isinstance(value, float) else repr(value)
 
 

@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,6 +26,17 @@ app = typer.Typer(
 Out = Annotated[Path, typer.Option("--out", help="Folder for model, audit and report.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the audit as JSON on stdout instead of a table.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a finished run in the folder.")]
+# What a run leaves for people, as far as it is there.
+_WRITTEN = {
+    "Report": "report.html",
+    "Model": "model.safetensors",
+    "Lists": "index.parquet",
+    "Adapter": "adapter",
+    "Whole model": "model",
+    "Transcript": "transcript.json",
+    "Anti-samples": "anti-samples.jsonl",
+}
+_LANGUAGE: Any = {"rich_help_panel": "Language models"}
 
 
 @app.command(epilog="Example: expunge run job.yaml --out runs/request-17")
@@ -35,15 +47,23 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Serve a request as a job file says. Killed and started again, it goes on where it was."""
-    from expunge.studies.job import read_job
+    from expunge.studies.language_job import read_any_job
 
-    _serve(read_job(job), out, overwrite, as_json)
+    _serve(read_any_job(job), out, overwrite, as_json)
 
 
-@app.command(epilog="Example: expunge forget --data mnist --model small-cnn --class 3 --method neggrad-plus --out runs/three")
+@app.command(
+    epilog="Example: expunge forget --data mnist --model small-cnn --class 3 --method neggrad-plus --out runs/three\n\n"
+    "Example: expunge forget --task language --model mistral-7b --facts facts.jsonl --retain retain.jsonl --out runs/facts"
+)
 def forget(
-    data: Annotated[str, typer.Option(help="A name (digits, mnist, ...), a table, a folder, or package.module:function.")],
-    model: Annotated[str, typer.Option(help="mlp, small-cnn, resnet18, ..., or package.module:factory.")],
+    model: Annotated[
+        str,
+        typer.Option(help="mlp, small-cnn, resnet18, ..., or package.module:factory; a language model's folder."),
+    ],
+    data: Annotated[
+        str | None, typer.Option(help="A name (digits, mnist, ...), a table, a folder, or package.module:function.")
+    ] = None,
     weights: Annotated[Path | None, typer.Option(help="Trained weights (safetensors); without them it trains first.")] = None,
     class_: Annotated[list[str] | None, typer.Option("--class", help="Class to forget, by name or number; repeatable.")] = None,
     rows: Annotated[str | None, typer.Option(help="Training rows to forget: 3,17,204.")] = None,
@@ -70,17 +90,44 @@ def forget(
     ] = None,
     target: Annotated[str | None, typer.Option(help="Column of a table to predict.")] = None,
     method: Annotated[list[str] | None, typer.Option(help="Method, see `expunge methods`, or auto; repeatable.")] = None,
-    epochs: Annotated[int, typer.Option(help="Epochs of the recipe of original and retrained model.")] = 15,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of the recipe of original and retrained model.", show_default="15")
+    ] = None,
     train: Annotated[int | None, typer.Option(help="Use only the first so many training rows.")] = None,
     seed: Annotated[int, typer.Option(help="All randomness follows from it.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
+    task: Annotated[
+        Literal["language"] | None, typer.Option(help="For a language model; others follow from the data.", **_LANGUAGE)
+    ] = None,
+    facts: Annotated[Path | None, typer.Option(help="What must go: JSON lines with question and answer.", **_LANGUAGE)] = None,
+    retain: Annotated[Path | None, typer.Option(help="What stays, in such a file.", **_LANGUAGE)] = None,
+    unseen: Annotated[Path | None, typer.Option(help="Facts like them that it was never trained on.", **_LANGUAGE)] = None,
+    generator: Annotated[
+        str | None, typer.Option(help="Of anti-samples: auto, fields, templates, model, or a server's URL.", **_LANGUAGE)
+    ] = None,
+    generator_model: Annotated[str | None, typer.Option(help="Name of the model at that server.", **_LANGUAGE)] = None,
+    refuse: Annotated[bool, typer.Option("--refuse", help="Teach it to say that it doesn't know.", **_LANGUAGE)] = False,
+    matcher: Annotated[
+        Literal["exact", "words", "fuzzy"] | None,
+        typer.Option(help="What counts as the answer: all of it, its content words, or nearly all of it.", **_LANGUAGE),
+    ] = None,
     out: Out = Path("runs/latest"),
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Forget a class, rows, people, parts of a graph, users or items of a recommender, without writing a job file."""
+    """Forget a class, rows, people, parts of a graph, users or items of a recommender, or facts, without writing a job file."""
+    from expunge.cli.language import language_job
     from expunge.studies.job import parse_job
 
+    language = _given(
+        facts=facts,
+        retain=retain,
+        unseen=unseen,
+        generator=generator,
+        generator_model=generator_model,
+        refuse=refuse or None,
+        matcher=matcher,
+    )
     request: dict[str, Any] = {
         "class": _one_or_list(class_),
         "rows": rows.split(",") if rows else None,
@@ -97,17 +144,26 @@ def forget(
         "items_in": items_in and str(items_in),
         "pairs_in": pairs_in and str(pairs_in),
     }
+    of_data = _given(
+        name=data,
+        target=target,
+        train=train,
+        columns=columns and str(columns),
+        features=features and str(features),
+    )
+    if task == "language":
+        others = {**of_data, **_given(**request, weights=weights, epochs=epochs)}
+        _serve(language_job(model, method, seed, device, language, others), out, overwrite, as_json)
+        return
+    if language:
+        raise BadSetting(f"--{next(iter(language)).replace('_', '-')} is for language models: add --task language")
+    if data is None:
+        raise BadSetting("say what the model was trained on with --data; a language model needs --task language instead")
     job = {
         "seed": seed,
-        "data": _given(
-            name=data,
-            target=target,
-            train=train,
-            columns=columns and str(columns),
-            features=features and str(features),
-        ),
+        "data": of_data,
         "model": _given(name=model, weights=weights and str(weights)),
-        "training": {"epochs": epochs},
+        "training": {"epochs": 15 if epochs is None else epochs},
         "request": _given(**request),
         "methods": method or ["scrub"],
         "engine": {"device": device},
@@ -213,7 +269,8 @@ def study(
     name: Annotated[
         str,
         typer.Argument(
-            help="Which study: classification, regression, graph, recommendation, federated or continual.", show_default=False
+            help="Which study: classification, regression, graph, recommendation, federated, continual or language.",
+            show_default=False,
         ),
     ],
     seeds: Annotated[int, typer.Option(help="Seeds to average over.")] = 1,
@@ -238,6 +295,9 @@ def study(
         str | None, typer.Option(help="continual: what is asked for, such as 'L1 L2 U1 L3', or U1:0.1 for a tenth of task 1.")
     ] = None,
     memory: Annotated[int | None, typer.Option(help="continual: samples in memory.")] = None,
+    facts: Annotated[str | None, typer.Option(help="language: JSON lines of facts to forget; with --retain.")] = None,
+    retain: Annotated[str | None, typer.Option(help="language: JSON lines of facts that stay.")] = None,
+    model: Annotated[str | None, typer.Option(help="language: folder of a model that knows them.")] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report, and for resuming.")] = None,
     device: Annotated[Literal["cpu", "cuda", "auto"], typer.Option(help="Where to train.")] = "cpu",
@@ -261,11 +321,12 @@ def study(
         clients=clients,
         requests=requests,
         memory=memory,
+        facts=facts,
+        retain=retain,
+        model=model,
     )
     chosen = _study(find(STUDIES, name, "study"), options)
-    errors = Console(stderr=True)
-    say = (lambda line: errors.print(line, style="dim")) if errors.is_terminal else (lambda line: None)
-    studied = chosen.run(seeds, budget, data, out, device, say)
+    studied = chosen.run(seeds, budget, data, out, device, _told_on_stderr())
     if not _speaks():
         return
     report = write_study(studied, out, json_path)
@@ -276,18 +337,30 @@ def study(
 
 def _serve(job: Any, out: Path, overwrite: bool, as_json: bool) -> None:
     from expunge.report.terminal import print_summary
+    from expunge.studies.language_job import LanguageJob
+    from expunge.studies.language_run import run_language
     from expunge.studies.run import run as run_job
 
     command = shlex.join(["expunge", *sys.argv[1:]])
-    evidence = run_job(job, out, overwrite, command)
+    if isinstance(job, LanguageJob):
+        evidence = run_language(job, out, overwrite, command, _told_on_stderr())
+    else:
+        evidence = run_job(job, out, overwrite, command)
     if not _speaks():
         return
     if as_json:
         typer.echo((out / "audit.json").read_text(), nl=False)
         return
-    written = {"Report": "report.html", "Model": "model.safetensors", "Lists": "index.parquet"}
-    typer.echo("".join(f"{what + ':':<8}{out / name}\n" for what, name in written.items() if (out / name).exists()))
+    there = {what: out / name for what, name in _WRITTEN.items() if (out / name).exists()}
+    width = max(map(len, there)) + 2
+    typer.echo("".join(f"{what + ':':<{width}}{path}\n" for what, path in there.items()))
     print_summary(evidence, Console())
+
+
+def _told_on_stderr() -> Callable[[str], None]:
+    """Shows a line of progress where somebody looks on."""
+    errors = Console(stderr=True)
+    return (lambda line: errors.print(line, style="dim", highlight=False)) if errors.is_terminal else (lambda line: None)
 
 
 def _study(kind: Any, options: dict[str, Any]) -> Any:

@@ -6,10 +6,13 @@ from expunge.studies.classification import ClassificationStudy
 from expunge.studies.continual import ContinualStudy
 from expunge.studies.federated import FederatedStudy
 from expunge.studies.graph import GraphStudy
+from expunge.studies.language import LanguageStudy
 from expunge.studies.recommendation import RecommendationStudy
 from expunge.studies.regression import RegressionStudy
 from expunge.studies.study import Study
 
-STUDIES = by_name((ClassificationStudy, RegressionStudy, GraphStudy, RecommendationStudy, FederatedStudy, ContinualStudy))
+STUDIES = by_name(
+    (ClassificationStudy, RegressionStudy, GraphStudy, RecommendationStudy, FederatedStudy, ContinualStudy, LanguageStudy)
+)
 
 __all__ = ["STUDIES", "Result", "Study", "audit", "forget"]

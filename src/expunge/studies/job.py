@@ -8,43 +8,30 @@ request: {class: 3}                            # or rows, rows_in, column with v
 methods: [scrub, {method: ssd, alpha: 3}]
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from dataclasses import fields as dataclass_fields
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from expunge.data import read_values
 from expunge.errors import BadSetting, ExpungeError
-from expunge.methods import METHODS, Method, Retrain
-from expunge.registry import find
+from expunge.methods import Method, Retrain
 from expunge.requests import ForgetClass, ForgetFraction, ForgetRows, ForgetWhere, Request, parse_comparison
 from expunge.requests.graph_request import GraphRequest
 from expunge.requests.interaction_request import InteractionRequest
 from expunge.studies.advice import recommended
+from expunge.studies.fields import BadJob, Fault, Settings, method_of, place_of, read_fields, read_mapping
 from expunge.studies.graph_job import graph_request_from, predicted
 from expunge.studies.kinds import FORMS, AnyRequest, misfit
-from expunge.studies.locate import line_of
 from expunge.studies.recommendation_job import interaction_request_from
 from expunge.tasks.regression import rising
 
-Location = tuple[str | int, ...]
 EXAMPLES, PAIRS = 64, 2048  # in a batch; of a recommender, where each step reads the whole network
 
 
-class BadJob(BadSetting):
-    """A job file that cannot be run: names the file, the line and the field."""
-
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DataSettings(_Settings):
+class DataSettings(Settings):
     """Which data: a known name, a file or folder, or an import string; and how much of it. Each kind takes its own."""
 
     name: str
@@ -70,15 +57,15 @@ class DataSettings(_Settings):
         return given
 
 
-class ModelSettings(_Settings):
+class ModelSettings(Settings):
     """Which architecture, and trained weights if there are any."""
 
     name: str
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field(default_factory=dict)
     weights: Path | None = None
 
 
-class TaskSettings(_Settings):
+class TaskSettings(Settings):
     """How answers are judged where targets are real numbers, see `RegressionTask`; and what is predicted of a graph."""
 
     predict: Literal["links", "nodes"] | None = None
@@ -94,7 +81,7 @@ class TaskSettings(_Settings):
     distance: Literal["squared", "huber"] = "squared"
 
 
-class EngineSettings(_Settings):
+class EngineSettings(Settings):
     """How to run."""
 
     device: Literal["cpu", "cuda", "auto"] = "cpu"
@@ -103,7 +90,7 @@ class EngineSettings(_Settings):
     checkpoint_steps: int | None = Field(None, ge=1)
 
 
-class _Fields(_Settings):
+class _Fields(Settings):
     """The file's top level; parts with many forms are read below."""
 
     title: str = ""
@@ -113,7 +100,7 @@ class _Fields(_Settings):
     task: TaskSettings | None = None
     batch_size: int | None = Field(None, ge=1)
     validation: float = Field(0.2, ge=0, lt=1)
-    training: dict[str, Any] = {}
+    training: dict[str, Any] = Field(default_factory=dict)
     request: dict[str, Any]
     methods: list[Any] = Field(min_length=1)
     deliver: str | None = None
@@ -155,11 +142,7 @@ class Job:
 
     def place(self, *location: str | int) -> str:
         """Where a field stands, for errors: file, line and the field."""
-        return _place(self.source, self.text, location)
-
-
-def _place(source: str, text: str, location: Location) -> str:
-    return f"{source}, line {line_of(text, location)}, {'.'.join(str(part) for part in location)}"
+        return place_of(self.source, self.text, location)
 
 
 def read_job(path: str | Path) -> Job:
@@ -179,40 +162,25 @@ def read_job(path: str | Path) -> Job:
 
 def parse_job(text: str, source: str = "job") -> Job:
     """Check a job given as YAML text; `source` is what errors call it."""
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BadJob(f"{source} is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise BadJob(f"{source}: a job is a mapping with data, model, request and methods; see `expunge run --help`")
-    try:
-        return _checked(content, text, source)
-    except _At as error:
-        raise BadJob(f"{_place(source, text, error.location)}: {error.message}") from error
-
-
-class _At(Exception):
-    """A fault at one place of the job."""
-
-    def __init__(self, location: Location, message: str) -> None:
-        super().__init__(message)
-        self.location, self.message = location, message
+    return read_mapping(text, source, "data, model, request and methods", lambda content: _checked(content, text, source))
 
 
 def _checked(content: dict[str, Any], text: str, source: str) -> Job:
-    fields = _read(_Fields, content, ())
-    training, request = _read(Retrain, fields.training, ("training",)), _request(fields.request)
+    if content.get("task") == "language":
+        raise Fault(("task",), "only `expunge run` and `expunge forget` serve jobs on language models")
+    fields = read_fields(_Fields, content, ())
+    training, request = read_fields(Retrain, fields.training, ("training",)), _request(fields.request)
     _check_fit(fields, request)
     methods = {}
     for index, entry in enumerate(fields.methods):
         auto = _auto(training, request, fields.task)
-        name, method = (auto.name, auto) if entry == "auto" else _method(entry, ("methods", index), training)
+        name, method = (auto.name, auto) if entry == "auto" else method_of(entry, ("methods", index), training)
         if name in methods:
-            raise _At(("methods", index), f"a second method is called '{name}'; give it another label")
+            raise Fault(("methods", index), f"a second method is called '{name}'; give it another label")
         methods[name] = method
     deliver = fields.deliver or next(iter(methods))
     if deliver not in methods:
-        raise _At(("deliver",), f"'{deliver}' is not one of the methods: {', '.join(methods)}")
+        raise Fault(("deliver",), f"'{deliver}' is not one of the methods: {', '.join(methods)}")
     return Job(
         title=fields.title,
         seed=fields.seed,
@@ -238,9 +206,9 @@ def _check_fit(fields: _Fields, request: AnyRequest) -> None:
         for name in sorted(given.model_fields_set if given else ()):
             value = getattr(given, name)
             if value is not None and value is not False and (message := misfit(request, part, name)):
-                raise _At((part, name), message)
+                raise Fault((part, name), message)
     if isinstance(request, GraphRequest) and isinstance(fields.data.features, dict):
-        raise _At(("data", "features"), "on graphs it is one file, the table of the nodes; only recommenders take several")
+        raise Fault(("data", "features"), "on graphs it is one file, the table of the nodes; only recommenders take several")
 
 
 def _auto(training: Retrain, request: AnyRequest, task: TaskSettings | None) -> Method:
@@ -251,68 +219,11 @@ def _auto(training: Retrain, request: AnyRequest, task: TaskSettings | None) -> 
     return recommended(training, request.describes_unseen)
 
 
-def _read(kind: Any, value: Any, location: Location) -> Any:
-    """Build `kind` from plain values; the first fault is reported with its place."""
-    try:
-        return TypeAdapter(kind).validate_python(value)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        place = (*location, *(part for part in fault["loc"] if "[" not in str(part)))  # without the kinds that a union tried
-        message = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            message = f"unknown field; there are {', '.join(sorted(_names(kind, fault['loc'][:-1])))}"
-        elif fault["type"] not in ("value_error", "missing", "missing_argument"):
-            message += f", not {fault['input']!r}"
-        raise _At(place, message) from error
-
-
-def _names(kind: Any, inside: Sequence[int | str] = ()) -> list[str]:
-    """The fields of a dataclass or model, or of the one that the field path `inside` leads to."""
-    for part in inside:
-        kind = get_type_hints(kind)[str(part)]
-        kind = next((each for each in get_args(kind) if each is not type(None)), kind)  # of `X | None`, X
-    return list(kind.model_fields) if hasattr(kind, "model_fields") else [field.name for field in dataclass_fields(kind)]
-
-
-def _method(entry: Any, location: Location, training: Retrain) -> tuple[str, Method]:
-    settings: Any = {"method": entry} if isinstance(entry, str) else entry
-    if not isinstance(settings, dict) or not isinstance(settings.get("method"), str):
-        raise _At(location, "a method is a name, or a mapping like {method: scrub, epochs: 5}")
-    try:
-        kind = find(METHODS, settings["method"], "method")
-    except ExpungeError as error:
-        raise _At(location, str(error)) from error
-    fields = {key: value for key, value in settings.items() if key not in ("method", "label", "like_training")}
-    if _true(settings.get("like_training", False), "like_training", location):
-        fields = _like_training(kind, training, location) | fields
-    name = settings.get("label", settings["method"])
-    if not isinstance(name, str) or not re.fullmatch(r"\w[\w .+-]*", name):
-        raise _At(location, f"a label is letters, digits, spaces and . + - _, beginning with a letter or digit, not {name!r}")
-    if name == "original" or name.startswith("retrained"):
-        raise _At(location, f"'{name}' is the name of a reference; label the method otherwise")
-    return name, _read(kind, fields, location)
-
-
-def _true(said: Any, name: str, location: Location) -> bool:
-    if not isinstance(said, bool):
-        raise _At(location, f"{name} is true or false, not {said!r}")
-    return said
-
-
-def _like_training(kind: Any, training: Retrain, location: Location) -> dict[str, Any]:
-    """The fields that fit the recipe of the original, for methods that know how."""
-    if not hasattr(kind, "from_recipe"):
-        able = [name for name, method in METHODS.items() if hasattr(method, "from_recipe")]
-        raise _At(location, f"like_training is for {', '.join(able)}; {kind.name} has settings of its own")
-    made = kind.from_recipe(training)
-    return {field.name: getattr(made, field.name) for field in dataclass_fields(made)}
-
-
 def _request(fields: dict[str, Any]) -> AnyRequest:
     try:
         return graph_request_from(fields) or interaction_request_from(fields) or request_from(fields)
     except ExpungeError as error:
-        raise _At(("request",), str(error)) from error
+        raise Fault(("request",), str(error)) from error
 
 
 def request_from(fields: Mapping[str, Any]) -> Request:

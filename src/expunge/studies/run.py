@@ -13,7 +13,7 @@ from expunge.data import InteractionSource, Source, classes_of, load, load_inter
 from expunge.data.graph_source import GraphSource
 from expunge.data.records import length
 from expunge.engine import Engine
-from expunge.errors import BadFile, BadRequest, BadSetting, WrongTask
+from expunge.errors import BadRequest, BadSetting, WrongTask
 from expunge.report.evidence import Evidence
 from expunge.requests.graph_request import GraphRequest
 from expunge.requests.interaction_request import InteractionRequest
@@ -24,8 +24,8 @@ from expunge.studies.comparison import Comparison, compare, to_case, trained
 from expunge.studies.graph_job import graph_parts, graph_task, read_graph, store_request
 from expunge.studies.job import Job, TaskSettings
 from expunge.studies.machine import fitting_threads
-from expunge.studies.recommendation_job import INDEX, interaction_parts, interaction_task, write_index
-from expunge.studies.run_folder import evidence_of, write_results
+from expunge.studies.recommendation_job import interaction_parts, interaction_task, write_index
+from expunge.studies.run_folder import JOB, check_folder, clear_folder, evidence_of, write_results
 from expunge.tasks import (
     ClassificationTask,
     LinkPredictionTask,
@@ -168,12 +168,12 @@ def _serve(job: Job, setup: Setup, folder: Path, overwrite: bool, command: str) 
         job.engine.checkpoint_seconds,
         job.engine.checkpoint_steps,
     )
-    _check_folder(folder, job, overwrite)
+    check_folder(folder, job.text, overwrite)
     engine.wait()  # all processes have looked before one writes
     if engine.is_main:
         if overwrite:
-            _clear(folder, job)
-        write_text(folder / "job.yaml", job.text)
+            clear_folder(folder, job.text)
+        write_text(folder / JOB, job.text)
         if isinstance(job.request, GraphRequest):
             store_request(folder / "request.json", job.request, setup.split)
     engine.wait()
@@ -219,29 +219,3 @@ def forgotten_words(job: Job, setup: Setup) -> str:
     what = job.request.describe(total)
     unit = _UNITS.get(type(setup.task), "examples")
     return f"{what} of {setup.source.name}: {gone:,} of {total:,} training {unit}"
-
-
-def _check_folder(folder: Path, job: Job, overwrite: bool) -> None:
-    """Refuse a folder with a finished run, or with the beginning of another job, unless it may be replaced."""
-    if folder.exists() and not folder.is_dir():
-        raise BadFile(f"{folder} is a file; give a folder for the run")
-    if _is_free(folder, job) or overwrite:
-        return
-    state = "a finished run" if (folder / "audit.json").exists() else "the beginning of another job"
-    raise BadFile(f"{folder} holds {state}; give another folder with --out, or replace it with --overwrite")
-
-
-def _is_free(folder: Path, job: Job) -> bool:
-    """Whether nothing of a run is there, or only the beginning of this one."""
-    begun = folder / "job.yaml"
-    return not (folder / "audit.json").exists() and (not begun.exists() or begun.read_text() == job.text)
-
-
-def _clear(folder: Path, job: Job) -> None:
-    """Remove another run's files; the beginning of this one is kept, to go on from."""
-    if _is_free(folder, job):
-        return
-    for name in ("work", "models"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("audit.json", "model.safetensors", "history.jsonl", "report.html", "job.yaml", "request.json", INDEX):
-        (folder / name).unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """The folder of a run: what was asked, what came out, and the proof."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,18 @@ from torch import nn
 
 from expunge.audits import AUDITS, Audit
 from expunge.engine import Engine
+from expunge.errors import BadFile
 from expunge.report.evidence import Case, Evidence
 from expunge.report.page import write_report
 from expunge.report.verdict import failures, verdict
 from expunge.storage import write_json, write_text, write_weights
 from expunge.studies.machine import machine
+from expunge.studies.recommendation_job import INDEX
+
+JOB, AUDIT = "job.yaml", "audit.json"
+TRANSCRIPT, ANTI_SAMPLES = "transcript.json", "anti-samples"  # of language models; a file for each method that makes some
+_FOLDERS = ("work", "models", "model", "adapter")
+_FILES = ("model.safetensors", "history.jsonl", "report.html", "request.json", INDEX, TRANSCRIPT, JOB)
 
 
 def evidence_of(
@@ -34,13 +42,58 @@ def evidence_of(
 
 def write_results(folder: Path, evidence: Evidence, model: nn.Module, engine: Engine) -> Path:
     """Write model, audit, history and report; returns the report's path. Only the main process writes."""
-    report = folder / "report.html"
     if engine.is_main:
         write_weights(folder / "model.safetensors", model.state_dict())
+    return write_record(folder, evidence, engine)
+
+
+def write_record(folder: Path, evidence: Evidence, engine: Engine) -> Path:
+    """Write audit, history and report; returns the report's path. Only the main process writes."""
+    report = folder / "report.html"
+    if engine.is_main:
         write_text(folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in engine.history))
         write_report(evidence, report)
-        write_json(folder / "audit.json", audit_json(evidence))  # last: its presence says that the folder is whole
+        write_json(folder / AUDIT, audit_json(evidence))  # last: its presence says that the folder is whole
     return report
+
+
+def check_folder(folder: Path, job: str, overwrite: bool) -> None:
+    """See that a run may write into a folder.
+
+    Args:
+        job: the text of the job.
+        overwrite: whether what is there may be replaced.
+
+    Raises:
+        BadFile: if a finished run, or the beginning of another job, would be lost, or the folder is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise BadFile(f"{folder} is a file; give a folder for the run")
+    if is_free(folder, job) or overwrite:
+        return
+    state = "a finished run" if (folder / AUDIT).exists() else "the beginning of another job"
+    raise BadFile(f"{folder} holds {state}; give another folder with --out, or replace it with --overwrite")
+
+
+def is_free(folder: Path, job: str) -> bool:
+    """Whether nothing of a run is there, or only the beginning of this one."""
+    begun = folder / JOB
+    return not (folder / AUDIT).exists() and (not begun.exists() or begun.read_text() == job)
+
+
+def clear_folder(folder: Path, job: str) -> None:
+    """Remove another run's files; the beginning of this one is kept, to go on from."""
+    if not is_free(folder, job):
+        empty_folder(folder)
+
+
+def empty_folder(folder: Path) -> None:
+    """Remove all that a run leaves."""
+    (folder / AUDIT).unlink(missing_ok=True)  # first: without it the folder does not count as whole
+    for name in _FOLDERS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for path in [*(folder / name for name in _FILES), *folder.glob(f"{ANTI_SAMPLES}*.jsonl")]:
+        path.unlink(missing_ok=True)
 
 
 def audit_json(evidence: Evidence) -> dict[str, Any]:
