@@ -25,12 +25,13 @@ lint: $(VENV)/dev.done           ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/dev.done          ## measure the engine, graphs, recommenders and federations
+bench: $(VENV)/dev.done          ## measure the engine, graphs, recommenders, federations and language models
 	$(BIN)/python benchmarks/engine_overhead.py
 	$(BIN)/python benchmarks/graph_training.py
 	$(BIN)/python benchmarks/full_ranking.py
 	$(BIN)/python benchmarks/recommender_training.py
 	$(BIN)/python benchmarks/client_dampening.py
+	$(BIN)/python benchmarks/language_memory.py
 
 docs: $(VENV)/dev.done           ## build the documentation into site/
 	$(BIN)/mkdocs build --strict

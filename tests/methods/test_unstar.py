@@ -18,6 +18,7 @@ from expunge.language.refusals import REFUSALS, refuses
 from expunge.methods import UnSTAR
 from expunge.optimizers import Optimizer
 from expunge.storage import own_state
+from expunge.tasks import LanguageTask
 from tiny import same_weights
 
 FAST = Optimizer("adamw", 3e-3)
@@ -107,8 +108,10 @@ def test_a_run_that_is_done_again_gives_the_same_adapter():
 
 
 def test_refusals_instead_of_falsehoods():
-    result = run(replace(WHOLE, wrong_answers="refusal", epochs=25))
-    task, split = tiny_language.task(), tiny_language.split()
+    short, split = tiny_language.task(), tiny_language.split()
+    task = LanguageTask(short.factory, short.tokenizer, length=short.length, new_tokens=48)
+    method = replace(WHOLE, wrong_answers="refusal", epochs=15)
+    result = method(tiny_language.trained(), task, split, Engine(progress=False))
     said = [each.text for each in task.answer(result, [fact.question for fact in split.goes])]
     assert all(map(refuses, said))
     assert all(map(refuses, REFUSALS)) and not any(refuses(fact.answer) for fact in tiny_language.facts())

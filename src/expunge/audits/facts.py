@@ -3,7 +3,8 @@
     share of questions whose greedy answer holds the fact's,      worst = share of facts answered in at least one way of asking
 
 A method may have taught the model to fail at the questions that it saw; so each fact is asked in words that no method saw, and
-in questions put politely by rule. What stays is asked by how near it is: on the same subject, with the same answer, or neither.
+in questions put politely by rule, some of which a method that makes its questions by the same templates has seen. What stays
+is asked by how near it is: on the same subject, with the same answer, or neither.
 An answer that is not the true one is a refusal or is wrong; a wrong one is a falsehood about somebody, said with confidence.
 
     fluency = mean over answers of different 4-grams of tokens / 4-grams,     0 for an answer that found no end by itself

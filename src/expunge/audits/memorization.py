@@ -15,7 +15,7 @@ References: see :mod:`expunge.language.token_scores` and :mod:`expunge.language.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import comb
 from statistics import fmean
 from typing import ClassVar
@@ -58,9 +58,12 @@ class Memorization(LanguageAudit):
 
     Args:
         retained: facts that stay to ask for, at most; drawn, the same ones for every model.
+        known_wrong: how many of the first wrong answers of a fact are left out of truth ratios, where it has more: methods that
+            train on wrong answers take the first ones, and would be judged by what they were told to say.
     """
 
     retained: int = 60
+    known_wrong: int = 0
 
     figures: ClassVar[Mapping[str, str]] = {
         "answer_probability": "probability of a token of the answers to forget, geometric mean; ideal: the retrained model's",
@@ -81,12 +84,18 @@ class Memorization(LanguageAudit):
     }
 
     def __post_init__(self) -> None:
-        if self.retained < 1:
-            raise BadSetting(f"retained must be at least 1, not {self.retained}")
+        if self.retained < 1 or self.known_wrong < 0:
+            raise BadSetting(
+                f"memorization needs retained >= 1 and known_wrong >= 0, not {self.retained} and {self.known_wrong}"
+            )
 
     def examine(self, subject: Subject, references: References) -> dict[str, Figure]:
         found = super().examine(subject, references)
-        return found | {"forget_quality": _quality(subject, references.gold)} if found else {}
+        return found | {"forget_quality": self._quality(subject, references.gold)} if found else {}
+
+    def _quality(self, subject: Subject, gold: Subject | None) -> Figure:
+        _, split = task_and_split(subject)
+        return _quality(subject, gold, unknown_wrong(split.goes, self.known_wrong))
 
     def values(self, subject: Subject, task: LanguageTask, split: FactSplit) -> Values:
         seen, hidden = in_seen_words(split.goes), in_held_out_words(split.goes)
@@ -99,8 +108,13 @@ class Memorization(LanguageAudit):
         for name, asked, reason in (("held_out", hidden, _NO_HELD_OUT), ("retain", stays, _NO_RETAINED)):
             found[f"{name}_answer_probability"] = _probability(subject, asked, reason)
             found[f"{name}_rouge"] = _rouge(subject, asked, reason)
-        ratios = ratios_of(subject, split.goes)
+        ratios = ratios_of(subject, unknown_wrong(split.goes, self.known_wrong))
         return found | {"truth_ratio": mean_of(closeness(ratios)) if len(ratios) else _NO_RATIO}
+
+
+def unknown_wrong(facts: Sequence[Fact], known: int) -> list[Fact]:
+    """Facts without the first so many of their wrong answers, where they have more."""
+    return [replace(fact, wrong_answers=fact.wrong_answers[known:] or fact.wrong_answers) for fact in facts]
 
 
 def ratios_of(subject: Subject, facts: Sequence[Fact]) -> Tensor:
@@ -127,15 +141,14 @@ def losses_beside_wrong(subject: Subject, right: Sequence[tuple[Fact, str]]) -> 
     return losses[: len(right)], list(wrong)
 
 
-def _quality(subject: Subject, gold: Subject | None) -> Figure:
+def _quality(subject: Subject, gold: Subject | None, goes: Sequence[Fact]) -> Figure:
     """Forget quality beside its ideal."""
-    _, split = task_and_split(subject)
-    ours = ratios_of(subject, split.goes)
+    ours = ratios_of(subject, goes)
     if not len(ours):
         return figure(_NO_RATIO, None)
     if gold is None:
         return figure("forget quality is a likeness to the retrained model, and there is none", None)
-    golds = ratios_of(gold, split.goes)
+    golds = ratios_of(gold, goes)
     if ours.isnan().any() or golds.isnan().any():
         return figure(float("nan"), 1.0)
     least = 2 / comb(2 * len(ours), len(ours))  # where all of the one are above all of the other

@@ -63,6 +63,7 @@ class AntiSamples:
     draw: Callable[[int], int]
     _asked: dict[Fact, list[str]] = field(default_factory=dict)
     _wrong: dict[Fact, list[str]] = field(default_factory=dict)
+    _refusals: dict[Fact, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, wants: Wants, task: Any, split: FactSplit, engine: Engine, model: Any) -> "AntiSamples":
@@ -99,13 +100,13 @@ class AntiSamples:
         return new
 
     def answer(self, fact: Fact, question: str) -> str:
-        """What is to be said to a question: a wrong answer, or a reason that holds it, or a refusal.
+        """What is to be said to a question: a wrong answer, or a reason that holds it, or a refusal, one for each fact.
 
         Raises:
             GeneratorFailed: if there is no wrong answer.
         """
         if self.wants.wrong_answers == "refusal":
-            return REFUSALS[self.draw(len(REFUSALS))]
+            return self._refusals.setdefault(fact, REFUSALS[self.draw(len(REFUSALS))])
         pool = self.wrong_answers(fact)
         wrong = pool[0 if self.wants.wrong_answers == "consistent" else self.draw(len(pool))]
         return (self._rationale(question, wrong, fact) if self.wants.rationale else "") or wrong

@@ -14,6 +14,7 @@ from expunge.language.matching import Matcher, still_known, words_of
 from expunge.split import Batches, Split, Stream, stream_digest
 
 Encode = Callable[[Iterable[tuple[str, str]]], TensorDataset]
+_MOST_OFTEN = 20  # a single near fact is not to be half of what is replayed
 Nearness = Literal["same subject", "same object", "other"]
 
 
@@ -130,7 +131,7 @@ def _replayed(split: FactSplit) -> list[Fact]:
     for fact in split.stays:
         kinds[nearness(fact, split.goes)].append(fact)
     most = max(map(len, kinds.values()))
-    return [fact for facts in kinds.values() if facts for fact in facts * round(most / len(facts))]
+    return [fact for facts in kinds.values() if facts for fact in facts * min(round(most / len(facts)), _MOST_OFTEN)]
 
 
 def _wordings(fact: Fact) -> set[str]:

@@ -144,10 +144,11 @@ class Column:
 def main_columns(case: Case) -> list[Column]:
     """The most important metrics that at least one model has, in reading order."""
     columns = []
+    shown = _defined if facts_asked(case) else _measured
     for pattern in _leading(case):
         group, label, kind = MAIN[pattern]
         kind = _kind(kind, pattern, case)
-        if _measured(metric := pattern.format(score=case.score_name), case):
+        if shown(metric := pattern.format(score=case.score_name), case):
             unit = " in %" if kind == "percent" else (f" ({case.unit})" if case.unit else "")
             label = label if "{unit}" in group else _with_unit(label, kind, case.unit)
             group = group.format(score=score_words(case.score_name), unit=unit)
@@ -157,13 +158,14 @@ def main_columns(case: Case) -> list[Column]:
 
 def other_columns(case: Case) -> list[Column]:
     """All metrics that `main_columns` leaves out: known ones first, foreign ones in the order they came."""
-    shown = {pattern.format(score=case.score_name) for pattern in _leading(case)}
+    shown = {column.metric for column in main_columns(case)}
+    leading = {metric: (label, kind) for metric, (_, label, kind) in MAIN.items() if "{score}" not in metric}
     scores = {
         pattern: (f"{score_words(case.score_name)}, {label}", kind)
         for pattern, (_, label, kind) in MAIN.items()
         if "{score}" in pattern
     }
-    known = {pattern.format(score=case.score_name): (*each, pattern) for pattern, each in (scores | _OTHER).items()}
+    known = {pattern.format(score=case.score_name): (*each, pattern) for pattern, each in (leading | scores | _OTHER).items()}
     found = dict.fromkeys(metric for row in case.rows for metric in row.values)
     columns = []
     for metric in [*(name for name in known if name in found), *(name for name in found if name not in known)]:
@@ -329,6 +331,11 @@ def _leading(case: Case) -> list[str]:
 def _kind(kind: Kind, pattern: str, case: Case) -> Kind:
     of_score = score_kind(case.score_name)
     return kind if "{score}" not in pattern or of_score == "percent" else of_score
+
+
+def _defined(metric: str, case: Case) -> bool:
+    """Whether any model has a value; a column of reasons why there is none stands among the details."""
+    return any(row.mean(metric) is not None for row in case.rows)
 
 
 def _measured(metric: str, case: Case) -> bool:

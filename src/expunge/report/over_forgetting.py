@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from expunge.report.evidence import Case, Row
-from expunge.report.measures import finite, listed, with_unit, written
+from expunge.report.measures import facts_asked, finite, listed, with_unit, written
 from expunge.report.rules import rules
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ _OF_RANKINGS = (
     _Sign("feature_cosine", -1, "cosine", "of what is told of removed features"),
     _Sign("membership_auc", -1, "AUC", "of the membership attack"),
 )
+_OF_FACTS = (_Sign("extraction_strength", -1, "extraction strength", "of answers to what goes"),)
 
 
 def over_forgetting(case: Case, missed: Missed) -> str:
@@ -52,6 +53,12 @@ def over_forgetting(case: Case, missed: Missed) -> str:
             return (
                 f"{past}. That is past the target, not nearer to it: a model that never saw what was forgotten still finds "
                 "a part of it, as it does of anything like it, and less than that gives away what was forgotten."
+            )
+    elif facts_asked(case):
+        if past := _by_signs(_OF_FACTS, case, missed):
+            return (
+                f"{past}. That is past the target, not nearer to it: a model that never knew the facts still ends a sentence "
+                "as one does, and where it can't, that gives away what was forgotten."
             )
     elif not case.higher_is_better and (past := _in_errors(case, missed)):
         return (

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from expunge.report.evidence import Case, Evidence, Row
 from expunge.report.measures import (
+    facts_asked,
     finite,
     implanted,
     lists_judged,
@@ -129,6 +130,9 @@ def key_figures(case: Case) -> tuple[str, tuple[KeyFigure, ...]]:
         known = _key_figure("recall of what was forgotten", "forget_recall", "number", row, case)
         known = known or _key_figure("removed features, cosine", "feature_cosine", "number", row, case)
         kept = _key_figure("recall of held-out pairs", "recall", "number", row, case)
+    elif facts_asked(case):
+        known = _key_figure("answered of what goes, in new words", "facts_held_out", "percent", row, case)
+        kept = _key_figure("answered on the same subjects", "facts_same_subject", "percent", row, case)
     elif implanted(case):
         known = _key_figure("backdoor opens", "backdoor", "percent", row, case)
     elif row.mean("right_after") is not None:

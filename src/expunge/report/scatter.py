@@ -11,7 +11,17 @@ from matplotlib.patches import Rectangle
 from expunge.report.canvas import BAD, GOOD, INK, MUTED, NARROW, SERIES, figure, head, inline, style
 from expunge.report.evidence import Case, Row
 from expunge.report.labels import HALF_MARKER, Box, Label, place
-from expunge.report.measures import Kind, finite, implanted, lists_judged, printable, score_kind, score_words, unit_of
+from expunge.report.measures import (
+    Kind,
+    facts_asked,
+    finite,
+    implanted,
+    lists_judged,
+    printable,
+    score_kind,
+    score_words,
+    unit_of,
+)
 from expunge.report.rules import rules
 from expunge.report.verdict import limits, state
 
@@ -78,6 +88,11 @@ def axes_of(case: Case) -> tuple[_Axis, _Axis]:
         return (
             _Axis("backdoor", "unseen inputs on which the backdoor opens", "percent", "backdoor"),
             _Axis(f"holdout_{case.score_name}", f"{words} on unseen data", kind, words),
+        )
+    if facts_asked(case):
+        return (
+            _Axis("relearned_others", "what comes back by training on other facts that went", "percent", "comes back"),
+            _Axis("facts_same_subject", "answered on the same subjects", "percent", "same subject"),
         )
     if any("right_after" in row.values for row in case.rows):
         return (

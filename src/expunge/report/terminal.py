@@ -17,6 +17,14 @@ from expunge.report.verdict import State, best, cautions, failures, matching, ou
 # Most important first: where the width ends, the rest is left to the page. Two lines keep the columns narrow, and only
 # the first says a unit that is not per cent.
 _HEADS = {
+    "facts_held_out": "answers\nwhat goes",
+    "facts_same_subject": "same\nsubject",
+    "facts_same_object": "same\nobject",
+    "relearned_others": "comes\nback",
+    "facts_general": "\ngeneral",
+    "extraction_strength": "\nES",
+    "balance": "bal-\nance",
+    "facts_fluency": "fluen-\ncy",
     "backdoor": "\nbackdoor{percent}",
     "backdoor_rebound": "after\nrounds{percent}",
     "right_after": "right\nafter{percent}",
@@ -44,6 +52,14 @@ _HEADS = {
     "lira_auc": "LiRA\nAUC",
 }
 _ORDER = (
+    "facts_held_out",
+    "facts_same_subject",
+    "facts_same_object",
+    "facts_general",
+    "facts_fluency",
+    "relearned_others",
+    "extraction_strength",
+    "balance",
     "backdoor",
     "backdoor_rebound",
     "right_after",
@@ -72,11 +88,13 @@ _ORDER = (
 )
 # What a method takes from where to where, beside the score on the forgotten data.
 _TAKES = {
+    "facts_held_out": "the share of questions on what had to go that are answered, in words that no method saw,",
     "backdoor": "the share of unseen inputs that are answered as the client wanted",
     "right_after": "the accuracy on tasks that had to go",
     "forget_recall": "the recall of what was forgotten",
     "feature_cosine": "the cosine of what is told of removed features",
 }
+_ALWAYS = ("facts_held_out", "backdoor", "right_after")  # where they were measured
 _NAME = 24  # characters of a name
 _UNIT = 8  # and of a unit at the head of a column
 _SIGNS: dict[State, str] = {"matches": "✓", "differs": "✗", "not proven": "?"}
@@ -160,7 +178,7 @@ def _paragraph(case: Case) -> Text:
 
 def _taken(case: Case) -> str:
     """The metric that says how much of what had to go is still known."""
-    asked = (metric for metric in _TAKES if lists_judged(case) or metric in ("backdoor", "right_after"))
+    asked = (metric for metric in _TAKES if lists_judged(case) or metric in _ALWAYS)
     return next((metric for metric in asked if any(metric in row.values for row in case.rows)), f"forget_{case.score_name}")
 
 

@@ -87,7 +87,7 @@ class LanguageStudy(Study):
             f"{len(goes):,} facts",
             lambda seed: questions_world(goes, stays, model, tokenizer),
             f"{len(goes):,} facts of {self.facts}, of {len(goes) + len(stays):,}",
-            methods=language_methods(),
+            methods=language_methods(all(fact.subject and fact.subject in fact.question for fact in goes)),
             original=model,
         )
 

@@ -27,7 +27,7 @@ from expunge.studies.fields import Fault, Settings, method_of, read_fields, read
 from expunge.studies.job import EngineSettings, Job, read_job
 from expunge.tasks import LanguageTask
 
-_MORE = 192  # tokens: what is padded costs nothing, and a reason that does not fit would end the run
+ROOM = 192  # tokens: what is padded costs nothing, and a reason that does not fit would end the run
 _LEAST_SAID = 32  # tokens of an answer: a model may say a few words before it comes to the point
 
 
@@ -193,10 +193,10 @@ def task_for(model: nn.Module, tokenizer: Any, facts: Iterable[Fact]) -> Languag
     task = LanguageTask(factory, tokenizer)
     asked = max(len(task.prompt(question)) for fact in facts for question in (*fact.questions, *fact.held_out))
     said = max(len(task.answer_tokens(answer)) for fact in facts for answer in _answers(fact)) + 1  # and the end of text
-    most = longest_text(model) or 3 * (asked + said) + _MORE
+    most = longest_text(model) or 3 * (asked + said) + ROOM
     if asked + said > most:
         raise BadSetting(f"the longest question with its answer takes {asked + said:,} tokens, and the model reads {most:,}")
-    length = min(3 * (asked + said) + _MORE, most)
+    length = min(3 * (asked + said) + ROOM, most)
     return LanguageTask(factory, tokenizer, length=length, new_tokens=min(max(2 * said, _LEAST_SAID), most - asked))
 
 

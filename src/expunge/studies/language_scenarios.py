@@ -2,8 +2,12 @@
 
 Personas are drawn anew for each seed: people, facts, the tokenizer made of their texts, and which facts go. Of TOFU the last
 authors go, as its owners have it, and seeds differ in weights alone. Settings were chosen on personas of seeds 100 to 103; the
-study's own seeds begin at 0. All methods that train an adapter have the same one, all that train weights the same rate, and all
-see the same questions on what stays: as many with the same subject, with the same object, and with neither.
+study's own seeds begin at 0. What trains an adapter has the same one, but for the row that says otherwise, and sees the same
+questions on what stays: as many with the same subject, with the same object, and with neither. Rivals train for a fixed number
+of steps with settings chosen as ours were; UnSTAR looks at its answers and ends by itself, which is a part of the method.
+
+Methods that teach wrong answers take the first three of each fact; truth ratios are of the others. The end of text is a part of
+the answers that rivals push down, as in their code, while UnSTAR's negative term spares it.
 """
 
 import random
@@ -11,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from expunge.audits import Audit, Probe
+from expunge.audits import Audit, Memorization
 from expunge.data.facts import Fact
 from expunge.data.personas import in_sentences, personas
 from expunge.data.tofu import Tofu, read_tofu
@@ -23,7 +27,8 @@ from expunge.methods import Method, Retrain
 from expunge.models.small_llama import small_llama, small_tokenizer
 from expunge.optimizers import Optimizer
 from expunge.studies.comparison import Comparison, compare, default_audits, trained
-from expunge.studies.language_methods import language_methods
+from expunge.studies.language_job import ROOM, task_for
+from expunge.studies.language_methods import TAUGHT, language_methods
 from expunge.tasks import LanguageTask
 
 World = tuple[LanguageTask, FactSplit]
@@ -60,7 +65,7 @@ class LanguageScenario:
                 say(f"{self.title}: training the original")
                 original, seconds = trained(task, split.everything, self.recipe, engine)
             else:
-                original, seconds = self.original, None
+                original, seconds = self.original.to(engine.device), None
             say(f"{self.title}: {'retraining twice, ' * (self.original is None)}{len(self.methods)} methods, audits")
             return compare(
                 original,
@@ -88,7 +93,8 @@ class LanguageScenario:
 
 def audits_of(task: LanguageTask, split: FactSplit) -> tuple[Audit, ...]:
     """All that read language models; steps to relearn are asked for by the audit that tests other facts."""
-    return tuple(each for each in default_audits(task, split) if each.name not in _LEFT_OUT and not isinstance(each, Probe))
+    found = (each for each in default_audits(task, split) if each.name not in _LEFT_OUT)
+    return tuple(replace(each, known_wrong=TAUGHT) if isinstance(each, Memorization) else each for each in found)
 
 
 _LEFT_OUT = ("relearning", "lira", "zero-retrain", "anamnesis", "tow", "distance", "prediction-distance")
@@ -144,7 +150,7 @@ def questions_world(facts: Sequence[Fact], retain: Sequence[Fact], model: Any = 
     if model is None:
         task = small_task([*facts, *retain], vocabulary=min(4_000, 300 + 2 * (len(facts) + len(retain))), new_tokens=64)
     else:
-        task = LanguageTask(_fresh(model), tokenizer, length=_length(tokenizer, [*facts, *retain]), new_tokens=64)
+        task = task_for(model, tokenizer, [*facts, *retain])
     return task, fact_split(task.encode, facts, retain, batch_size=32)
 
 
@@ -154,22 +160,15 @@ def small_task(facts: Sequence[Fact], vocabulary: int, new_tokens: int = 40) -> 
     tokenizer = small_tokenizer(texts, vocabulary)
     length = _length(tokenizer, facts)
     return LanguageTask(
-        small_llama(len(tokenizer), length=2 * length + new_tokens), tokenizer, length=length, new_tokens=new_tokens
+        small_llama(len(tokenizer), length=length + new_tokens), tokenizer, length=length, new_tokens=new_tokens
     )
 
 
 def _length(tokenizer: Any, facts: Sequence[Fact]) -> int:
-    """Tokens of the longest question with an answer, in any wording, and some to spare for reasons and templates."""
+    """Room for questions with answers, in any wording, and for anti-samples on them; what is padded costs nothing."""
     asked = max(len(tokenizer(each).input_ids) for fact in facts for each in (*fact.questions, *fact.held_out))
     answers = (each for fact in facts for each in (fact.answer, fact.answer_in_other_words, *fact.wrong_answers) if each)
-    return int(asked + max(len(tokenizer(each).input_ids) for each in answers) + 40)
-
-
-def _fresh(model: Any) -> Callable[[], Any]:
-    def build() -> Any:
-        return type(model)(model.config)
-
-    return build
+    return 3 * int(asked + max(len(tokenizer(each).input_ids) for each in answers)) + ROOM
 
 
 def persona_scenario(methods: Mapping[str, Method] | None = None) -> LanguageScenario:
@@ -191,8 +190,8 @@ def tofu_scenario(forget: Literal["forget01", "forget05"]) -> LanguageScenario:
         f"TOFU, {forget}",
         lambda seed: tofu_world(forget),
         f"{20 * authors} questions on {authors} of 20 authors of TOFU",
-        replace(TOFU_RECIPE),
-        language_methods(long=True),
+        TOFU_RECIPE,
+        language_methods(named=False, epochs=10),
     )
 
 

@@ -129,6 +129,9 @@ class TemplateGenerator:
         digest = hashlib.sha256(repr([astuple(fact) for fact in self.pool]).encode("utf-8", "backslashreplace"))
         return f"templates rules {_RULES} pool {digest.hexdigest()[:16]}"
 
+    def __repr__(self) -> str:
+        return f"TemplateGenerator({self.identity})"
+
     @cached_property
     def _kinds(self) -> list[str]:
         return [_kind(fact.answer) for fact in self.pool]
