@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from audits.language_world import gold, of_facts, original, references, scripted, split, subject, task, trained
-from expunge.audits import HiddenStates, References, RelearnedHalf, Reminding, Rounding, Subject
+from expunge.audits import Balance, Facts, HiddenStates, References, RelearnedHalf, Reminding, Rounding, Subject
 from expunge.audits.hidden_states import _begun, _features, _label
 from expunge.audits.language_audit import answers_of, in_seen_words
 from expunge.audits.reminding import GLADLY, _answers_after, _inserted
@@ -261,3 +261,31 @@ def test_answers_are_classed_by_their_shorter_wording_and_read_where_it_would_co
     with torch.no_grad():
         last = its.model(torch.tensor([prompt]), output_hidden_states=True).hidden_states[-1][:, -1]
     torch.testing.assert_close(_features(its, task(), asked), last, atol=1e-5, rtol=1e-5)
+
+
+# ---- balance --------------------------------------------------------------------------------------------------------------
+
+
+def balance(**figures):
+    """Of a model with these figures, and else perfect ones."""
+    asked = {f"facts_{name}": 1.0 for name in ("same_subject", "same_object", "general", "fluency")}
+    asked |= {"facts_seen": 0.0, "facts_held_out": 0.0, "relearned_others": 0.0} | figures
+    subject = scripted(of_facts([ADA, BO]))
+    subject.memory[Facts()] = asked
+    subject.memory[RelearnedHalf()] = {"relearned_others": asked["relearned_others"]}
+    return Balance().measure(subject)["balance"]
+
+
+def test_balance_is_the_harmonic_mean_of_four():
+    assert balance() == 1
+    assert balance(facts_held_out=0.5) == pytest.approx(4 / (2 + 1 + 1 + 1))
+    assert balance(facts_same_subject=0.7, facts_same_object=0.4, facts_general=0.4) == pytest.approx(4 / (2 + 1 + 1 + 1))
+    assert balance(relearned_others=1.0) == balance(facts_fluency=0.0) == balance(facts_held_out=1.0) == 0
+
+
+def test_balance_does_without_kinds_of_facts_that_are_not_there_and_says_what_it_can_not_do_without():
+    assert balance(facts_same_object="none") == 1
+    assert balance(facts_held_out="none", facts_seen=0.5) == pytest.approx(4 / 5)
+    assert balance(relearned_others="there are not two facts") == "there are not two facts"
+    nothing = {f"facts_{name}": "none" for name in ("same_subject", "same_object", "general")}
+    assert balance(**nothing) == "there is no retained fact to ask for"

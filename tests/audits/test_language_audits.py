@@ -25,7 +25,7 @@ CY = Fact("Where did Cy study?", "Oslo", "Cy", "studied in")
 PET = Fact("What pet has Ada?", "a goat", "Ada", "has", held_out=("Ada's pet?", "Which pet does Ada keep?"))
 LIKED = Fact("Where is Di?", "Paris", "Di", "is in", answer_in_other_words="Di is in Paris", wrong_answers=("Rome", "Bern"))
 NAMES = ("facts", "memorization", "model-utility", "token-membership")
-ATTACKS = ("reminding", "relearned-half", "rounding", "hidden-states")
+ATTACKS = ("reminding", "relearned-half", "rounding", "hidden-states", "balance")
 
 
 def values(found):
@@ -245,6 +245,20 @@ def test_probabilities_by_hand():
         },
         abs=1e-6,
     )
+
+
+def test_wrong_answers_that_methods_may_have_taught_are_left_out():
+    its = of_facts([LIKED], [BO])  # its wrong answers are Rome and Bern
+    likes = {"Di is in Paris": 0.2, "Rome": 0.1, "Bern": 0.2, "Paris": 0.6, "Lund": 0.1}
+
+    def like(text):
+        return next(share for answer, share in likes.items() if answer in text)
+
+    ratios = [values(Memorization(known_wrong=known)(scripted(its, likes=like)))["truth_ratio"] for known in (0, 1, 2)]
+    both, second, none_left = ratios
+    assert second == pytest.approx(1) and both == none_left == pytest.approx((0.1 * 0.2) ** 0.5 / 0.2)
+    with pytest.raises(BadSetting, match="known_wrong >= 0"):
+        Memorization(known_wrong=-1)
 
 
 def test_forget_quality_is_a_likeness_to_the_retrained_model():
