@@ -5,6 +5,7 @@ import json
 import threading
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -365,3 +366,17 @@ def test_a_few_of_many_facts_are_shown(files):
     assert len({row.part for row in shown if row.goes}) == 2
     (note,) = language_run._unknown(split, ["nowhere"] * len(asked), asked)
     assert "40 of the 40 facts, 'Where is number 0?', " in note and note.endswith("and 35 more.")
+
+
+def test_of_a_large_model_no_audit_makes_a_copy(monkeypatch):
+    setup = SimpleNamespace(model=tiny_language.trained(), task=tiny_language.task(), split=tiny_language.split())
+    names = {each.name for each in language_run._audits(setup)}
+    assert {"facts", "relearned-half", "rounding", "relearning"} <= names
+    monkeypatch.setattr(language_run, "_LARGE", 1_000)
+    assert names - {each.name for each in language_run._audits(setup)} >= {
+        "relearned-half",
+        "rounding",
+        "relearning",
+        "balance",
+    }
+    assert "facts" in {each.name for each in language_run._audits(setup)}

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from torch import nn
 
+from expunge.audits import Audit
 from expunge.data.facts import Fact
 from expunge.engine import Engine
 from expunge.errors import BadRequest
@@ -19,7 +20,7 @@ from expunge.methods import Method
 from expunge.models.pretrained import write_language_model
 from expunge.report.evidence import Answered, Evidence
 from expunge.storage import write_json, write_text
-from expunge.studies.comparison import ORIGINAL, Comparison, compare, to_case
+from expunge.studies.comparison import ORIGINAL, Comparison, compare, default_audits, to_case
 from expunge.studies.language_job import LanguageJob, LanguageSetup, prepare
 from expunge.studies.machine import fitting_threads
 from expunge.studies.run_folder import (
@@ -39,6 +40,12 @@ Say = Callable[[str], None]
 _GOES, _HELD_OUT = "had to go", "had to go, in words that no method saw"
 _STAYS = (("same subject", 5), ("same object", 4), ("other", 12))  # how many of them are asked, 12 in all
 _SHOWN = 16  # facts that had to go, on the page
+_LARGE = 500_000_000  # parameters, from which on no audit is to copy them
+_COPYING = ("relearning", "relearned-half", "balance", "rounding", "anamnesis")
+_TOO_LARGE = (
+    "The model was not trained again on what it forgot, nor rounded to 4 bits, which would need copies of its weights: whether "
+    "the facts come back so is not known."
+)
 
 
 class _Told(list[dict[str, Any]]):
@@ -103,7 +110,7 @@ def _serve(job: LanguageJob, setup: LanguageSetup, folder: Path, overwrite: bool
     for note in notes:
         say(note)
     try:
-        comparison = compare(setup.model, setup.task, setup.split, job.methods, engine)
+        comparison = compare(setup.model, setup.task, setup.split, job.methods, engine, audits=_audits(setup))
     except BadRequest:
         if engine.is_main and not begun:  # nothing came of it, so nothing stays
             empty_folder(folder)
@@ -117,12 +124,23 @@ def _serve(job: LanguageJob, setup: LanguageSetup, folder: Path, overwrite: bool
         write_json(folder / TRANSCRIPT, [asdict(row) for row in transcript])
         notes += _write_models(models, setup.task.tokenizer, folder)
         notes += _keep_anti_samples(folder, job.methods)
+    notes += [_TOO_LARGE] if _is_large(setup.model) else []
     evidence = _evidence(job, setup, comparison, engine, [*_warnings(job.methods), *notes], command)
     evidence = replace(evidence, transcript=tuple(_shown(transcript)))
     write_record(folder, evidence, engine)
     if engine.is_main:
         shutil.rmtree(folder / "work", ignore_errors=True)
     return evidence
+
+
+def _is_large(model: nn.Module) -> bool:
+    return sum(each.numel() for each in model.parameters()) > _LARGE
+
+
+def _audits(setup: LanguageSetup) -> list[Audit]:
+    """All that apply; of a large model those alone that need no copy of its weights."""
+    found = default_audits(setup.task, setup.split)
+    return [each for each in found if not (_is_large(setup.model) and each.name in _COPYING)]
 
 
 # ---- what is asked, and what is said ----------------------------------------------------------------------------
