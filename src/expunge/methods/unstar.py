@@ -75,6 +75,7 @@ class UnSTAR(LanguageMethod):
     """
 
     epochs: int = 6
+    retain_weight: float = 3.0
     rounds: int = 8
     questions: int = 3
     wrong: int = 20
@@ -102,7 +103,9 @@ class UnSTAR(LanguageMethod):
     @classmethod
     def published(cls, **settings: Any) -> "UnSTAR":
         """The paper's method with what stays: rationales, a wrong answer for each question, no negative term."""
-        return cls(**{"rationale": True, "wrong_answers": "pool", "negative": 0.0, "keep": 0.0, **settings})
+        return cls(
+            **{"rationale": True, "wrong_answers": "pool", "negative": 0.0, "retain_weight": 1.0, "keep": 0.0, **settings}
+        )
 
     def forget_losses(self, model: nn.Module, batch: Any, task: LanguageTask, reference: Reference) -> Tensor:
         """Of anti-samples, without the negative term: shape (n,)."""

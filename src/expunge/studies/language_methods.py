@@ -1,6 +1,7 @@
 """The methods of the language study, by the names of their rows, and how they were set.
 
-By personas of seeds 100 to 103: ours, among six adapters, rates of 3e-4 to 1e-3 and both weights of the negative term. Of
+By personas of seeds 100 to 103: ours, among six adapters, rates of 3e-4 to 1e-3 and weights of its terms; the weight of what
+stays a second time, 3 for 1, after a first run of the study had taken longer than it may, before its figures were looked at. Of
 rivals, on seeds 100 and 101: beta of NPO and AltPO (0.1, as published, and 0.5, which was better by far), gamma of SimNPO
 (0.125 and 0.5), the rate of IdkNLL, SatImp and WHP (1e-3 and 2e-3) and of gradient ascent and GradDiff, the coefficient of RMU
 (2 and 5), beta of UNDIAL (10 and 30), and beta, rate and length of IdkDPO, for which nothing helped. "capped" is this
