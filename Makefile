@@ -32,6 +32,7 @@ bench: $(VENV)/dev.done          ## measure the engine, graphs, recommenders, fe
 	$(BIN)/python benchmarks/recommender_training.py
 	$(BIN)/python benchmarks/client_dampening.py
 	$(BIN)/python benchmarks/language_memory.py
+	$(BIN)/python benchmarks/unstar_speed.py
 
 docs: $(VENV)/dev.done           ## build the documentation into site/
 	$(BIN)/mkdocs build --strict

@@ -13,7 +13,6 @@ from typing import Any
 COLUMNS: dict[str, tuple[str, float, int | None]] = {
     "facts_seen": ("answered, seen, %", 100, 1),
     "facts_held_out": ("in new words, %", 100, 1),
-    "facts_worst": ("in some words, %", 100, 1),
     "facts_same_subject": ("same subject, %", 100, 1),
     "facts_same_object": ("same object, %", 100, 1),
     "facts_general": ("general, %", 100, 1),
@@ -21,14 +20,10 @@ COLUMNS: dict[str, tuple[str, float, int | None]] = {
     "relearned_others": ("comes back, %", 100, 1),
     "extraction_strength": ("ES", 1, 3),
     "answer_probability": ("p true", 1, 3),
-    "rouge": ("ROUGE-L", 1, 3),
     "truth_ratio": ("truth ratio", 1, 3),
     "forget_quality": ("forget quality", 1, 3),
     "model_utility": ("utility", 1, 3),
-    "membership_min_k": ("min-k AUC", 1, 3),
     "hidden_answer": ("probe, %", 100, 1),
-    "rounded_seen": ("at 4 bits, %", 100, 1),
-    "reminded_start": ("after its start, %", 100, 1),
     "balance": ("balance", 1, 3),
     "backdoor": ("backdoor, %", 100, 1),
     "backdoor_rebound": ("after rounds, %", 100, 1),
@@ -74,6 +69,7 @@ COLUMNS: dict[str, tuple[str, float, int | None]] = {
 }
 OF_FEDERATIONS = {"forget_kl", "clients_worst"}  # shown there alone
 OF_OTHERS = {"tow"}  # not shown there
+OF_MANY_FACTS = {"truth_ratio", "forget_quality"}  # shown where there are enough of them, as in TOFU, which has a utility
 
 
 def tables(study: dict[str, Any], chosen: Sequence[str] = ()) -> str:
@@ -93,6 +89,8 @@ def table(case: str, methods: dict[str, dict[str, dict[str, Any]]]) -> str:
     shown = [metric for metric in COLUMNS if any(metric in rows for rows in methods.values())]
     federated = "client_passes" in shown
     shown = [metric for metric in shown if metric not in (OF_OTHERS if federated else OF_FEDERATIONS)]
+    if "model_utility" not in shown:
+        shown = [metric for metric in shown if metric not in OF_MANY_FACTS]
     if "link_auc" not in shown:  # elsewhere the verdict has no use for it
         shown = [metric for metric in shown if metric != "membership_two_sided"]
     lines = [
