@@ -310,7 +310,7 @@ def in_sentences(facts: Iterable[Fact]) -> tuple[Fact, ...]:
 
     >>> fact = in_sentences(personas().facts)[0]
     >>> fact.answer, fact.answer_in_other_words, fact.wrong_answers[0]
-    ('Mabel Yarnedale studied at Aldermoor.', 'Aldermoor', 'Mabel Yarnedale studied at Carrowdale.')
+    ('Mabel Yarnedale studied at Aldermoor.', 'Aldermoor', 'Mabel Yarnedale studied at Greyhollow.')
     """
     return tuple(
         replace(
