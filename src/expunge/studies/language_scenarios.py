@@ -34,7 +34,7 @@ from expunge.tasks import LanguageTask
 World = tuple[LanguageTask, FactSplit]
 PERSONS, RELATIONS, UNSEEN = 40, 6, 20
 RECIPE = Retrain(epochs=24, optimizer=Optimizer("adamw", 3e-3), clip_norm=1.0)
-TOFU_RECIPE = Retrain(epochs=24, optimizer=Optimizer("adamw", 2e-3), clip_norm=1.0)
+TOFU_RECIPE = Retrain(epochs=30, optimizer=Optimizer("adamw", 2e-3), clip_norm=1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +132,7 @@ def tofu_world(forget: Literal["forget01", "forget05"]) -> World:
         goes,
         [*stays, *others],
         unseen,
-        batch_size=32,
+        batch_size=16,
         matcher=Matcher("words"),
         real_authors=whole.real_authors,
         world_facts=whole.world_facts,
