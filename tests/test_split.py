@@ -317,3 +317,26 @@ class TestDigest:
         assert stream_digest(paired(one, two)) != stream_digest(paired(one, two, "forget"))
         assert stream_digest(Split(one, two)) != stream_digest(Split(one, two, two))
         assert stream_digest([1, 2]) == stream_digest([3, 4]) != stream_digest([1])
+
+
+def test_rows_of_like_size_share_a_batch_and_each_comes_once():
+    sizes = torch.randint(1, 100, (200,), generator=torch.Generator().manual_seed(0))
+    stream = Batches(TensorDataset(torch.arange(200), sizes), 8, indices=range(3, 200), sizes=sizes.tolist())
+    first, again = (list(stream.epoch(torch.Generator().manual_seed(1))) for _ in range(2))
+    assert all(torch.equal(one[0], two[0]) for one, two in zip(first, again, strict=True))
+    assert sorted(torch.cat([rows for rows, _ in first]).tolist()) == list(range(3, 200))
+    assert len(first) == len(stream) and sorted(len(rows) for rows, _ in first) == [5] + [8] * 24
+    plain = list(Batches(stream.dataset, 8, indices=range(3, 200)).epoch(torch.Generator().manual_seed(1)))
+    padded, otherwise = (sum(int(its.max()) * len(its) for _, its in batches) for batches in (first, plain))
+    assert padded < 0.7 * otherwise and padded < 1.1 * int(sizes[3:].sum())
+    firsts = [int(its.min()) for _, its in first]
+    assert firsts != sorted(firsts)  # short ones do not all come first
+
+
+def test_sizes_stay_with_other_batches_and_belong_to_the_digest():
+    data = TensorDataset(torch.arange(4))
+    stream = Batches(data, 2, sizes=[1, 2, 3, 4])
+    assert stream.with_batch_size(4).sizes.tolist() == [1, 2, 3, 4]
+    assert len({stream_digest(each) for each in (stream, Batches(data, 2), Batches(data, 2, sizes=[1, 2, 3, 5]))}) == 3
+    with pytest.raises(BadSetting, match="sizes has 3 entries for 4 rows"):
+        Batches(data, 2, sizes=[1, 2, 3])

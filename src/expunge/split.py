@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from expunge.errors import BadRequest, BadSetting
 
 Stream = Iterable[Any]
+_STRETCH = 50  # batches that are sorted together by size
 
 
 class Epochs(Protocol):
@@ -42,6 +43,8 @@ class Batches:
         batch_size: examples in a batch; the last batch may be smaller.
         indices: rows of `dataset` to use, in this order; all of them when None.
         shuffle: whether `epoch` draws a new order each time.
+        sizes: of each row of `dataset`, such as the length of a text; then rows of like size share a batch where `epoch`
+            shuffles, so that less is padded.
 
     >>> data = TensorDataset(torch.arange(5), torch.zeros(5))
     >>> [x.tolist() for x, _ in Batches(data, batch_size=2, indices=[4, 0, 1])]
@@ -49,11 +52,19 @@ class Batches:
     """
 
     def __init__(
-        self, dataset: Dataset, batch_size: int = 64, indices: Sequence[int] | None = None, shuffle: bool = True
+        self,
+        dataset: Dataset,
+        batch_size: int = 64,
+        indices: Sequence[int] | None = None,
+        shuffle: bool = True,
+        sizes: Sequence[int] | None = None,
     ) -> None:
         if batch_size < 1:
             raise BadSetting(f"batch_size must be at least 1, not {batch_size}")
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
+        self.sizes = None if sizes is None else torch.as_tensor(sizes)
+        if self.sizes is not None and len(self.sizes) != len(dataset):  # type: ignore[arg-type]
+            raise BadSetting(f"sizes has {len(self.sizes):,} entries for {len(dataset):,} rows")  # type: ignore[arg-type]
         rows = range(len(dataset)) if indices is None else indices  # type: ignore[arg-type]
         self.indices = torch.as_tensor(np.asarray(rows, dtype=np.int64))
 
@@ -66,16 +77,26 @@ class Batches:
         return len(self.indices)
 
     def __iter__(self) -> Iterator[Any]:
-        return self._batches(self.indices)
+        return self._batches(self._cut(self.indices))
 
     def epoch(self, generator: torch.Generator) -> Iterator[Any]:
         """One pass in an order drawn from `generator`."""
         if not self.shuffle:
-            return self._batches(self.indices)
-        return self._batches(self.indices[torch.randperm(len(self.indices), generator=generator)], generator)
+            return self._batches(self._cut(self.indices))
+        order = self.indices[torch.randperm(len(self.indices), generator=generator)]
+        chunks = self._cut(order) if self.sizes is None else self._alike(order, self.sizes, generator)
+        return self._batches(chunks, generator)
 
-    def _batches(self, order: torch.Tensor, generator: torch.Generator | None = None) -> Iterator[Any]:
-        chunks = order.split(self.batch_size) if len(order) else ()
+    def _cut(self, order: torch.Tensor) -> Sequence[torch.Tensor]:
+        return order.split(self.batch_size) if len(order) else ()
+
+    def _alike(self, order: torch.Tensor, sizes: torch.Tensor, generator: torch.Generator) -> Sequence[torch.Tensor]:
+        """Batches of like size: each stretch of the order is sorted and cut, and the batches come in any order."""
+        stretches = order.split(_STRETCH * self.batch_size) if len(order) else ()
+        chunks = [chunk for each in stretches for chunk in self._cut(each[sizes[each].argsort(stable=True)])]
+        return [chunks[place] for place in torch.randperm(len(chunks), generator=generator).tolist()]
+
+    def _batches(self, chunks: Sequence[torch.Tensor], generator: torch.Generator | None = None) -> Iterator[Any]:
         if isinstance(self.dataset, TensorDataset):
             tensors = self.dataset.tensors
             return (tuple(tensor[rows] for tensor in tensors) for rows in chunks)
@@ -84,7 +105,8 @@ class Batches:
 
     def with_batch_size(self, batch_size: int) -> "Batches":
         """The same rows in batches of another size."""
-        return Batches(self.dataset, batch_size, self.indices.tolist(), self.shuffle)
+        sizes = None if self.sizes is None else self.sizes.tolist()
+        return Batches(self.dataset, batch_size, self.indices.tolist(), self.shuffle, sizes)
 
 
 def one_epoch(stream: Stream | Epochs, generator: torch.Generator) -> Iterator[Any]:
@@ -296,7 +318,8 @@ def stream_digest(stream: Any) -> str:
     if isinstance(stream, Batches):
         content = stream.dataset.tensors if isinstance(stream.dataset, TensorDataset) else ()
         digest = hashlib.blake2b(f"{type(stream.dataset).__name__} {stream.batch_size} {stream.shuffle}".encode())
-        for tensor in (stream.indices, *content):
+        sizes = () if stream.sizes is None else (stream.sizes,)
+        for tensor in (stream.indices, *content, *sizes):
             digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:32]

@@ -81,3 +81,12 @@ def test_telling_tokens_are_those_that_wrong_answers_have_otherwise():
     assert telling_tokens([1, 2, 3], [[1, 2, 3]]) == [True, True, True]
     assert telling_tokens([1, 2, 3], [[1, 9, 3], [1, 8, 8, 3], [1, 2, 3]]) == [False, True, False]
     assert telling_tokens([1, 2, 3], [[7, 8]]) == [True, True, True]
+
+
+def test_questions_of_like_length_share_a_batch_where_that_is_wanted():
+    task, plain = tiny_language.task(), tiny_language.split()
+    split = fact_split(task.encode, plain.goes, plain.stays, plain.unseen, by_length=True)
+    streams = (split.forget, split.retain, split.holdout, split.replay, split.everything)
+    for stream in streams:
+        assert stream.sizes.tolist() == stream.dataset.tensors[1].sum(1).tolist()
+    assert plain.everything.sizes is None and split.digest != plain.digest

@@ -140,13 +140,15 @@ def scored(subject: Subject, pairs: Sequence[tuple[str, str]], *scores: Score) -
     task, _ = task_and_split(subject)
     key = ("scored", tuple(pairs), scores)
     if key not in subject.memory:
-        batches = Batches(task.encode(pairs), BATCH)
+        data = task.encode(pairs)
+        order = data.tensors[1].sum(1).argsort(stable=True)  # texts of like length share a batch, and less is padded
 
         def read(outputs: Tensor, batch: Any) -> Tensor:
             labels = task.answers(batch, end=False)
             return stack([score(outputs, labels).float() for score in scores], 1)
 
-        subject.memory[key] = task.collect(subject.model, batches, read).unbind(1)
+        found = task.collect(subject.model, Batches(data, BATCH, order.tolist()), read)
+        subject.memory[key] = found[order.argsort()].unbind(1)
     return tuple(subject.memory[key])
 
 

@@ -92,7 +92,7 @@ class RelearnedHalf(LanguageAudit):
         def loss(model: nn.Module, pair: Pair) -> dict[str, Tensor]:
             return {"forget": losses(model, pair.forget), "retain": losses(model, pair.retain)}
 
-        goes = Batches(task.encode(questions_of(half)), self.batch_size)
+        goes = split.batches(task.encode(questions_of(half)), self.batch_size)
         stays = split.retain.with_batch_size(self.batch_size) if isinstance(split.retain, Batches) else split.retain
         copy = merged(subject.model).to(subject.engine.device).requires_grad_(True)
         stream = paired(goes, stays, "forget")

@@ -29,6 +29,7 @@ class FactSplit(Split):
         replay: questions on what stays, for training: as many with the same subject, with the same object and with neither;
             equal to `retain` where no fact is near.
         matcher: how closely what is said must hold an answer to count as known.
+        by_length: whether questions of like length share a batch, see :class:`~expunge.split.Batches`.
         real_authors, world_facts: of TOFU: questions that no model was taught here, see :mod:`~expunge.data.tofu`.
     """
 
@@ -37,6 +38,7 @@ class FactSplit(Split):
     unseen: tuple[Fact, ...] = ()
     replay: Stream = ()
     matcher: Matcher = Matcher()
+    by_length: bool = False
     real_authors: tuple[Fact, ...] = ()
     world_facts: tuple[Fact, ...] = ()
 
@@ -51,7 +53,11 @@ class FactSplit(Split):
         """What a model is trained on before: all that goes and stays."""
         assert isinstance(self.forget, Batches) and isinstance(self.retain, Batches)
         whole = zip(self.forget.dataset.tensors, self.retain.dataset.tensors, strict=True)  # type: ignore[attr-defined]
-        return Batches(TensorDataset(*(cat(parts) for parts in whole)), self.retain.batch_size)
+        return self.batches(TensorDataset(*(cat(parts) for parts in whole)), self.retain.batch_size)
+
+    def batches(self, data: TensorDataset, batch_size: int) -> Batches:
+        """Encoded questions in batches, as those of this split."""
+        return batches_of(data, batch_size, self.by_length)
 
     def known(self, fact: Fact, said: str) -> bool:
         """Whether what a model said holds the fact's answer, in either wording."""
@@ -70,6 +76,7 @@ def fact_split(
     *,
     batch_size: int = 64,
     matcher: Matcher = Matcher(),
+    by_length: bool = False,
     real_authors: Sequence[Fact] = (),
     world_facts: Sequence[Fact] = (),
 ) -> FactSplit:
@@ -78,6 +85,7 @@ def fact_split(
     Args:
         encode: of the task, see :meth:`expunge.tasks.LanguageTask.encode`.
         batch_size: questions in a batch.
+        by_length: put questions of like length into a batch; where lengths differ much, training takes half as long.
 
     Raises:
         BadRequest: if there is nothing to forget, or a fact is to be forgotten and to stay.
@@ -91,7 +99,7 @@ def fact_split(
 
     def stream(facts: Iterable[Fact]) -> Batches | tuple[()]:
         pairs = list(questions_of(facts))
-        return Batches(encode(pairs), batch_size) if pairs else ()
+        return batches_of(encode(pairs), batch_size, by_length) if pairs else ()
 
     holdout = stream(unseen)
     split = FactSplit(
@@ -103,10 +111,16 @@ def fact_split(
         stays=tuple(stays),
         unseen=tuple(unseen),
         matcher=matcher,
+        by_length=by_length,
         real_authors=tuple(real_authors),
         world_facts=tuple(world_facts),
     )
     return replace(split, replay=stream(_replayed(split)))
+
+
+def batches_of(data: TensorDataset, batch_size: int, by_length: bool) -> Batches:
+    """Encoded questions in batches; those of like length together, if wanted."""
+    return Batches(data, batch_size, sizes=data.tensors[1].sum(1).tolist() if by_length else None)
 
 
 def nearness(fact: Fact, goes: Iterable[Fact]) -> Nearness:
