@@ -15,7 +15,9 @@ from expunge.language.anti_samples import AntiSamples, make_generator
 from expunge.language.fact_split import fact_split
 from expunge.language.generators import FieldGenerator, GeneratorFailed, GeneratorGone, LeaksNoAnswer
 from expunge.language.refusals import REFUSALS, refuses
+from expunge.language.telling import by_stretch
 from expunge.methods import UnSTAR
+from expunge.methods.unstar import _Rounds
 from expunge.optimizers import Optimizer
 from expunge.storage import own_state
 from expunge.tasks import LanguageTask
@@ -81,6 +83,36 @@ def test_the_negative_term_leaves_answers_alone_that_are_unlikely():
     engine = Engine(progress=False)
     run(replace(WHOLE, level=1e-9, rounds=1, epochs=1), engine)
     assert next(row["terms"]["negative"] for row in engine.history if "fit" in row) == 0
+
+
+def test_each_part_of_an_answer_that_tells_becomes_unlikely():
+    """A sentence with two places that tell: neither is left for the other to have become unlikely."""
+    task, split = tiny_language.task(), tiny_language.split()
+    first, second = split.goes
+    both = replace(first, answer=f"{first.answer} {second.answer}", answer_in_other_words="")
+    wrong = zip(first.wrong_answers, second.wrong_answers, strict=True)
+    both = replace(both, wrong_answers=tuple(" ".join(each) for each in wrong))
+    goes = fact_split(task.encode, [both], split.stays)
+    method = replace(WHOLE, questions=0, wrong=2, batch_size=1)
+    both_known, engine = tiny_language.trained(), Engine(progress=False)
+    engine.fit(
+        both_known,
+        lambda model, batch: task.losses(task.outputs(model, batch), batch),
+        goes.everything,
+        epochs=15,
+        optimizer=Optimizer("adamw", 5e-3),
+        name="taught",
+    )
+    assert answered(both_known, split.stays) > 0.9
+    result = method(both_known, task, goes, engine)
+    rounds = _Rounds(method, result, task, goes, Engine(progress=False))
+    told = rounds._told([(both, both.question)])
+    most = method.level * by_stretch(told.tensors[4], told.tensors[3])
+    assert most.tolist() == [[method.level, method.level]]  # a place, and a profession: a word each
+    (losses,), reached = rounds._read_stretches(result, told)
+    assert (losses > 0.5 * method.level).all() and reached > 0.66
+    before, _ = rounds._read_stretches(both_known, told)
+    assert (before[0] < 0.5 * method.level).all()
 
 
 def test_a_killed_run_asks_its_generator_for_nothing_twice(tmp_path):

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,8 @@ from expunge.optimizers import Optimizer, Schedule
 from expunge.split import Batches, Pair, Split, paired
 from expunge.tasks import LanguageTask, Task
 
+T = TypeVar("T")
+
 
 class Reference:
     """The model before. With an adapter it is the student with that switched off, without one a copy."""
@@ -31,7 +33,7 @@ class Reference:
         self._model = frozen(student) if lora is None else student
         self._off: Callable[[Any], AbstractContextManager[Any]] = nullcontext if lora is None else switched_off
 
-    def ask(self, read: Callable[[nn.Module], Tensor]) -> Tensor:
+    def ask(self, read: Callable[[nn.Module], T]) -> T:
         """What `read` gives of the model before, without gradients and in evaluation mode."""
         with torch.no_grad(), evaluating(self._model), self._off(self._model):
             return read(self._model)

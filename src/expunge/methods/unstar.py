@@ -4,15 +4,16 @@ A round asks the model every question on a fact. What it still answers becomes a
 a^- and, if wanted, a reason r why that should be right. The model is trained on all anti-samples so far, and on what stays:
 
     min  mean -log p(a^- r | q)  +  retain_weight * mean_{stays} -log p(a | q)
-         + negative * mean -(2 / beta) log sigmoid( beta * (L_t(a | q) - L_t,0(a | q)) )
+         + negative * mean_t -(2 / beta) log sigmoid( beta * (L_t(a | q) - L_t,0(a | q)) )
 
 Facts whose questions are all answered otherwise are asked in new words. Rounds end when no question of any fact is answered,
 and what stays is: a sample of it is asked as well.
 
 The first line is the paper's (`UnSTAR.published()`). It overwrites what the model says first and leaves the true answer a
 close second, which a little training on other facts brings back. The second line, NPO on the true answer, is ours. L_t is the
-negative log-likelihood of the tokens that tell the answer from wrong ones: of whole sentences it would unlearn how sentences
-are made. It acts while L_t < `level`, so that the answer becomes unlikely, not unlikelier than what nobody ever said.
+negative log-likelihood of a stretch of tokens that tells the answer from wrong ones: of whole sentences it would unlearn how
+sentences are made. It acts while L_t < `level` for each word of the stretch, so that what is told becomes unlikely, not
+unlikelier than what nobody ever said; and on each stretch, so that none is left for another to have become unlikely.
 
 Where prose, algorithm and code of the paper disagree: a question is done when the answer is not the true one (not when it is
 the false one); rounds end when nothing is known (not after so many questions); facts are trained together, so that a later one
@@ -32,6 +33,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import TensorDataset
 
 from expunge.data.facts import Fact
@@ -41,8 +43,8 @@ from expunge.language.anti_samples import AntiSamples, Policy
 from expunge.language.fact_split import FactSplit
 from expunge.language.generators import Generator
 from expunge.language.refusals import refuses
-from expunge.language.telling import telling_tokens
-from expunge.language.token_scores import MASKED
+from expunge.language.telling import by_stretch, stretches, telling_tokens, words_in
+from expunge.language.token_scores import MASKED, token_log_probabilities
 from expunge.methods.language_method import LanguageMethod, Reference
 from expunge.methods.npo import negative_preference
 from expunge.modes import evaluating
@@ -50,7 +52,7 @@ from expunge.split import Batches, Pair, Split, paired
 from expunge.tasks import LanguageTask, Task
 
 Asked = tuple[Fact, str]  # a fact, and a question on it
-_SLACK = 1.0  # nats above the level at which an answer counts as known: training hovers about the level
+_REACHED = 2 / 3  # of the level, below which an answer counts as known: training hovers about the level
 _SAMPLE = 60  # facts that stay, to be asked in each round
 
 
@@ -68,7 +70,7 @@ class UnSTAR(LanguageMethod):
         rationale: give a reason with each wrong answer.
         negative: weight of NPO on the true answer; 0 for the paper's method.
         beta: of NPO, > 0.
-        level: nats; NPO leaves answers alone whose telling tokens are that unlikely together. 3 nats are 5 %.
+        level: nats for each word; NPO leaves stretches of an answer alone that are that unlikely. 3 nats are 5 %.
         keep: share of a sample of what stays, half of it near, that must be answered as before for rounds to end; 0 to not ask.
         generator: "auto" takes phrasings and wrong answers from the facts and makes those that they lack by templates;
             "fields", "templates" or "model" take one of these, or the model itself before unlearning; or any generator.
@@ -132,7 +134,7 @@ class _Rounds:
         self.anti = AntiSamples.of(method, task, split, engine, student)
         self.asked = [(fact, each) for fact in split.goes for each in self.anti.first_questions(fact, method.questions)]
         self.samples: dict[Asked, str] = {}
-        self.likelihoods: dict[Asked, float] = {}  # of the true answers' telling tokens, by the model before
+        self.likelihoods: dict[Asked, Tensor] = {}  # losses of the stretches of true answers that tell, by the model before
         self.stays = self._sample() if method.keep else []
 
     def are_over(self, number: int) -> bool:
@@ -161,7 +163,7 @@ class _Rounds:
         data = TensorDataset(*task.encode((question, anti) for (_, question), anti in self.samples.items()).tensors)
         if method.negative:
             data = TensorDataset(*data.tensors, *self._true_answers().tensors)
-        stream = paired(Batches(data, method.batch_size), method.replay(self.split), "forget")
+        stream = paired(self.split.batches(data, method.batch_size), method.replay(self.split), "forget")
         self.engine.fit(
             self.student,
             self._loss,
@@ -180,42 +182,60 @@ class _Rounds:
         said = task.together(model, parts)
         terms = {"anti": task.losses(said[0], parts[0])}
         if method.negative:
-            now, before = task.log_likelihoods(said[1], parts[1], forget[6]), forget[7]
-            acts = now.detach() > -method.level
-            terms["negative"] = method.negative * negative_preference(now, before, method.beta) * acts
+            now, most = self._losses_of_stretches(said[1], forget[3:])
+            terms["negative"] = method.negative * self._negative(now, most, forget[8][:, : now.shape[1]])
         if method.retain_weight:
             terms["retain"] = method.retain_weight * task.losses(said[-1], parts[-1])
         return terms
 
+    def _negative(self, now: Tensor, most: Tensor, before: Tensor) -> Tensor:
+        """NPO on each stretch that is likelier than it need be, mean over the stretches of an answer: shape (n,)."""
+        acts = (now.detach() < most) & (most > 0)
+        each = negative_preference(-now, -before, self.method.beta) * acts
+        return each.sum(1) / (most > 0).sum(1)
+
+    def _losses_of_stretches(self, outputs: Tensor, told: Any) -> tuple[Tensor, Tensor]:
+        """Of each stretch of a true answer its negative log-likelihood, and how high it need be, both in nats: shape (n, K);
+        zeros where an answer has less."""
+        numbers = self.task.at_answers(told[3], told[:3])
+        each = token_log_probabilities(outputs, self.task.answers(told[:3]))
+        most = self.method.level * by_stretch(self.task.at_answers(told[4], told[:3]), numbers)
+        return -by_stretch(each, numbers), most
+
     def _true_answers(self) -> TensorDataset:
-        """Beside the anti-samples: their questions with the true answers, which tokens tell, and how likely they were."""
+        """Beside the anti-samples: their questions with the true answers, what tells in them, and how likely that was."""
         data = self._told(self.samples)
         new = [each for each in self.samples if each not in self.likelihoods]
         if new:
-            found = self.reference.ask(lambda model: self._likelihoods(model, self._told(new)))
-            self.likelihoods |= dict(zip(new, found.tolist(), strict=True))
-        return TensorDataset(*data.tensors, torch.tensor([self.likelihoods[each] for each in self.samples]))
+            found = self.reference.ask(lambda model: self._read_stretches(model, self._told(new))[0])
+            self.likelihoods |= dict(zip(new, found, strict=True))
+        before = pad_sequence([self.likelihoods[each] for each in self.samples], batch_first=True)
+        return TensorDataset(*data.tensors, before)
 
     def _told(self, asked: Iterable[Asked]) -> TensorDataset:
-        """Questions with their true answers, and 1 at each token that tells, 0 elsewhere."""
+        """Questions with their true answers; the stretch that each token is in, and its share of the words there."""
         asked = list(asked)
         data = self.task.encode((question, fact.answer) for fact, question in asked)
-        tells = torch.zeros(data.tensors[2].shape)
+        numbers, words = torch.zeros_like(data.tensors[2]), torch.zeros(data.tensors[2].shape)
         for row, (fact, _) in enumerate(asked):
+            tokens = self.task.answer_tokens(fact.answer)
             wrong = [self.task.answer_tokens(each) for each in self.anti.wrong_answers(fact)]
-            told = [*telling_tokens(self.task.answer_tokens(fact.answer), wrong), False]  # not the end of text
-            tells[row, data.tensors[2][row] != MASKED] = torch.tensor(told).float()
-        return TensorDataset(*data.tensors, tells)
+            found = stretches(telling_tokens(tokens, wrong))
+            shares = words_in(tokens, found, self.task.tokenizer.decode)
+            answer = data.tensors[2][row] != MASKED  # the end of text, its last token, tells nothing
+            numbers[row, answer], words[row, answer] = torch.tensor([*found, 0]), torch.tensor([*shares, 0.0])
+        return TensorDataset(*data.tensors, numbers, words)
 
-    def _likelihoods(self, model: nn.Module, data: TensorDataset) -> Tensor:
-        batches = Batches(data, 4 * self.method.batch_size)
-        task = self.task
+    def _read_stretches(self, model: nn.Module, data: TensorDataset) -> tuple[list[Tensor], Tensor]:
+        """Of each question the losses of its stretches, and the share of what they need be that is reached: shape (n,)."""
+        losses, reached = list[Tensor](), list[Tensor]()
         with evaluating(model):
-            found = [
-                task.log_likelihoods(task.outputs(model, batch[:3]), batch[:3], batch[3])
-                for batch in (on_device_of(model, each) for each in batches)
-            ]
-        return torch.cat(found).cpu()
+            for batch in Batches(data, 4 * self.method.batch_size):
+                placed = on_device_of(model, batch)
+                now, most = self._losses_of_stretches(self.task.outputs(model, placed[:3]), placed)
+                losses += now.cpu().unbind()
+                reached.append((now.minimum(most).sum(1) / most.sum(1)).cpu())
+        return losses, torch.cat(reached)
 
     def _sample(self) -> list[Asked]:
         """Questions on what stays: half of them near what goes, where there are so many, and others."""
@@ -237,8 +257,8 @@ class _Rounds:
             known = [still or not refuses(each.text) for still, each in zip(known, said, strict=True)]
         if self.method.negative:
             with torch.no_grad():
-                likely = self._likelihoods(self.student, self._told(asked)) > _SLACK - self.method.level
-            known = [still or is_likely for still, is_likely in zip(known, likely.tolist(), strict=True)]
+                reached = self._read_stretches(self.student, self._told(asked))[1]
+            known = [still or share < _REACHED for still, share in zip(known, reached.tolist(), strict=True)]
         return [each for each, still in zip(asked, known, strict=True) if still]
 
     def _answered(self, asked: Sequence[Asked]) -> list[Asked]:

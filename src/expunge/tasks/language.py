@@ -225,14 +225,9 @@ class LanguageTask(Task[TokenBatch]):
         counted = F.cross_entropy(outputs.transpose(1, 2), labels, ignore_index=MASKED, reduction="none")
         return counted.sum(1) / (labels != MASKED).sum(1)
 
-    def log_likelihoods(self, outputs: Tensor, batch: TokenBatch, weights: Tensor | None = None) -> Tensor:
-        """Log-probability of each whole answer with its end, in nats: shape (n,).
-
-        Args:
-            weights: of the tokens of the texts, shape (n, L); all 1 when None.
-        """
-        each = token_log_probabilities(outputs, self.answers(batch))
-        return (each if weights is None else each * self.at_answers(weights, batch)).sum(1)
+    def log_likelihoods(self, outputs: Tensor, batch: TokenBatch) -> Tensor:
+        """Log-probability of each whole answer with its end, in nats: shape (n,)."""
+        return token_log_probabilities(outputs, self.answers(batch)).sum(1)
 
     def divergence(self, student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
         longest = min(student.shape[1], teacher.shape[1])  # of a batch that longer answers were in, the rest is zeros
