@@ -13,7 +13,7 @@ from expunge.methods import NPO, PromptGuard, UnSTAR
 from expunge.optimizers import Optimizer
 from expunge.studies.comparison import to_case
 from expunge.studies.language import LanguageStudy
-from expunge.studies.language_methods import language_methods
+from expunge.studies.language_methods import language_methods, tofu_methods
 from expunge.studies.language_scenarios import LanguageScenario, personas_world, questions_world
 
 FAST = Optimizer("adamw", 3e-3)
@@ -99,3 +99,13 @@ def test_rivals_have_the_same_adapter_and_the_same_facts_beside_them():
         if name.startswith(("grad-diff", "kl", "npo", "sim", "idk", "alt", "undial", "wga", "satimp", "whp")):
             assert (method.lora, method.retain_batch_size) == (ours.lora, ours.retain_batch_size), name
     assert replace(ours, lora=None) != ours
+
+
+def test_on_tofu_all_train_all_weights_in_the_same_way():
+    methods = tofu_methods()
+    ours = methods["unstar"]
+    for name, method in methods.items():
+        if name not in ("gradient-ascent", "finetune"):
+            assert method.lora is None, name
+            how = (method.optimizer, method.schedule, method.batch_size, method.retain_batch_size)
+            assert how == (ours.optimizer, ours.schedule, ours.batch_size, ours.retain_batch_size), name

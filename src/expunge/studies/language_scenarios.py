@@ -1,10 +1,11 @@
 """What the language study compares: facts that must go, a model that knows them, and the methods.
 
 Personas are drawn anew for each seed: people, facts, the tokenizer made of their texts, and which facts go. Of TOFU the last
-authors go, as its owners have it, and seeds differ in weights alone. Settings were chosen on personas of seeds 100 to 103; the
-study's own seeds begin at 0. What trains an adapter has the same one, but for the row that says otherwise, and sees the same
-questions on what stays: as many with the same subject, with the same object, and with neither. Rivals train for a fixed number
-of steps with settings chosen as ours were; UnSTAR looks at its answers and ends by itself, which is a part of the method.
+authors go, as its owners have it, and seeds differ in weights alone. Settings were chosen on personas of seeds 100 to 103 and
+on TOFU's models of seed 100; the study's own seeds begin at 0. What trains an adapter has the same one, but for the row that
+says otherwise, and sees the same questions on what stays: as many with the same subject, with the same object, and with
+neither. Rivals train for a fixed number of steps, set as `language_methods.py` says; UnSTAR looks at its answers and ends by
+itself, which is a part of the method.
 
 Methods that teach wrong answers take the first three of each fact; truth ratios are of the others. The end of text is a part of
 the answers that rivals push down, as in their code, while UnSTAR's negative term spares it.
@@ -28,7 +29,7 @@ from expunge.models.small_llama import small_llama, small_tokenizer
 from expunge.optimizers import Optimizer
 from expunge.studies.comparison import Comparison, compare, default_audits, trained
 from expunge.studies.language_job import ROOM, task_for
-from expunge.studies.language_methods import TAUGHT, language_methods
+from expunge.studies.language_methods import TAUGHT, language_methods, tofu_methods
 from expunge.tasks import LanguageTask
 
 World = tuple[LanguageTask, FactSplit]
@@ -134,6 +135,7 @@ def tofu_world(forget: Literal["forget01", "forget05"]) -> World:
         unseen,
         batch_size=16,
         matcher=Matcher("words"),
+        by_length=True,
         real_authors=whole.real_authors,
         world_facts=whole.world_facts,
     )
@@ -191,7 +193,7 @@ def tofu_scenario(forget: Literal["forget01", "forget05"]) -> LanguageScenario:
         lambda seed: tofu_world(forget),
         f"{20 * authors} questions on {authors} of 20 authors of TOFU",
         TOFU_RECIPE,
-        language_methods(named=False, epochs=10),
+        tofu_methods(),
     )
 
 
