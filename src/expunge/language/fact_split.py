@@ -85,7 +85,7 @@ def fact_split(
     Args:
         encode: of the task, see :meth:`expunge.tasks.LanguageTask.encode`.
         batch_size: questions in a batch.
-        by_length: put questions of like length into a batch; where lengths differ much, training takes half as long.
+        by_length: put questions of like length into a batch; less is padded, and training is faster where lengths differ.
 
     Raises:
         BadRequest: if there is nothing to forget, or a fact is to be forgotten and to stay.
