@@ -9,9 +9,8 @@ library's: losses above 3 nats are left alone, without which GradDiff runs away.
 
 Those for TOFU, see :func:`tofu_methods`, were set on one original and one retrained model of seed 100. For NPO: an adapter or
 all weights, 10, 20 and 60 passes, beta (0.1 and 0.02). For UnSTAR: an adapter at two rates or all weights, the schedule,
-`level` (3, 8 and 10), beta (0.1 and 0.02), a pool, one wrong answer or a refusal, 6 to 40 passes; more passes and a `level` of
-15 were taken without a run, since forget quality rose with both. The others have what NPO has, and were not tuned but for RMU
-and GradDiff (one run each).
+`level` (3, 8, 10 and 15), beta (0.1 and 0.02), a pool, one wrong answer or a refusal, 6 to 60 passes. The others have what NPO
+has, and were not tuned but for RMU and GradDiff (one run each).
 """
 
 from dataclasses import replace
