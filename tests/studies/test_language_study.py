@@ -109,3 +109,4 @@ def test_on_tofu_all_train_all_weights_in_the_same_way():
             assert method.lora is None, name
             how = (method.optimizer, method.schedule, method.batch_size, method.retain_batch_size)
             assert how == (ours.optimizer, ours.schedule, ours.batch_size, ours.retain_batch_size), name
+    assert tofu_methods(10)["npo"].epochs * 10 == tofu_methods(2)["npo"].epochs * 2

@@ -83,27 +83,34 @@ def language_methods(named: bool = True) -> dict[str, Method]:
     return rows
 
 
-def tofu_methods() -> dict[str, Method]:
+def tofu_methods(authors: int = 2) -> dict[str, Method]:
     """Methods for answers that are whole sentences, learned by heart by a model that knows no language.
 
     There an adapter disturbs what stays more than training all weights does, so all do that, at one rate that falls to nothing;
     forgetting takes a few steps, and to mend what stays takes the rest.
+
+    Args:
+        authors: who must go; the more, the fewer passes over what goes, so that steps are as many.
     """
     common: dict[str, Any] = {"lora": None, "optimizer": WHOLE, "schedule": "cosine", "retain_weight": 3.0}
-    ours = UnSTAR(epochs=60, rounds=3, questions=1, wrong=TAUGHT, beta=0.02, level=15.0, keep=0.0, **common)
-    paper = UnSTAR.published(epochs=20, rounds=4, questions=1, wrong=TAUGHT, **{**common, "retain_weight": 1.0})
+
+    def passes(of_two: int) -> int:
+        return max(2 * of_two // authors, 1)
+
+    ours = UnSTAR(epochs=passes(60), rounds=3, questions=1, wrong=TAUGHT, beta=0.02, level=15.0, keep=0.0, **common)
+    paper = UnSTAR.published(epochs=passes(20), rounds=4, questions=1, wrong=TAUGHT, **{**common, "retain_weight": 1.0})
     return {
         "unstar": ours,
         "unstar-refusal": replace(ours, wrong_answers="refusal"),
         "unstar-published": paper,
         "unstar-published-no-retain": replace(paper, retain_weight=0.0),
-        "npo": NPO(epochs=60, beta=0.02, **common),
-        "npo-published": NPO(epochs=60, **common),
-        "grad-diff-capped": GradDiff(epochs=60, loss_cap=10.0, **common),
-        "sim-npo": SimNPO(epochs=60, gamma=0.5, **common),
-        "idk-nll": IdkNLL(epochs=60, **common),
-        "alt-po": AltPO(epochs=20, alternatives=TAUGHT, beta=0.02, **common),
-        "rmu": RMU(epochs=40, **{**common, "retain_weight": 10.0}),
+        "npo": NPO(epochs=passes(60), beta=0.02, **common),
+        "npo-published": NPO(epochs=passes(60), **common),
+        "grad-diff-capped": GradDiff(epochs=passes(60), loss_cap=10.0, **common),
+        "sim-npo": SimNPO(epochs=passes(60), gamma=0.5, **common),
+        "idk-nll": IdkNLL(epochs=passes(60), **common),
+        "alt-po": AltPO(epochs=passes(20), alternatives=TAUGHT, beta=0.02, **common),
+        "rmu": RMU(epochs=passes(40), **{**common, "retain_weight": 10.0}),
         "gradient-ascent": GradientAscent(epochs=1, optimizer=SLOWER, loss_cap=None),
         "finetune": Finetune(epochs=4, optimizer=WHOLE),
     }

@@ -193,7 +193,7 @@ def tofu_scenario(forget: Literal["forget01", "forget05"]) -> LanguageScenario:
         lambda seed: tofu_world(forget),
         f"{20 * authors} questions on {authors} of 20 authors of TOFU",
         TOFU_RECIPE,
-        tofu_methods(),
+        tofu_methods(authors),
     )
 
 
