@@ -33,6 +33,7 @@ from expunge.language.token_scores import mean_loss, min_k, min_k_plus_plus, zli
 from expunge.split import Batches
 from expunge.tasks import LanguageTask
 
+_DECIMALS = 5  # a processor may sum in another order
 _LARGE = 1e6
 _NO_UNSEEN = "there are no unseen facts to tell those to forget from"
 _NO_REFERENCE = "it compares losses with those of a retrained model, and there is no other one"
@@ -49,8 +50,9 @@ class _Read:
     min_k_plus_plus: Tensor
 
     def auc(self, score: Tensor) -> float:
-        """Of a score that is higher for members; one that is no number counts as very low."""
-        return float(roc_auc_score(self.member, score.double().nan_to_num(-_LARGE, _LARGE, -_LARGE)))
+        """Of a score that is higher for members; one that is no number counts as very low, and what differs by rounding alone
+        counts as equal."""
+        return float(roc_auc_score(self.member, score.double().nan_to_num(-_LARGE, _LARGE, -_LARGE).round(decimals=_DECIMALS)))
 
 
 @dataclass(frozen=True)
