@@ -113,6 +113,16 @@ def test_each_part_of_an_answer_that_tells_becomes_unlikely():
     assert (losses > 0.5 * method.level).all() and reached > 0.66
     before, _ = rounds._read_stretches(both_known, told)
     assert (before[0] < 0.5 * method.level).all()
+    easy = _Rounds(replace(method, level=0.01), result, task, goes, Engine(progress=False))
+    assert easy._read_stretches(result, easy._told([(both, both.question)]))[1] == 1  # no place makes up for another
+
+
+def test_the_negative_term_is_a_mean_over_the_parts_that_tell():
+    pushed = _Rounds(WHOLE, tiny_language.trained(), tiny_language.task(), tiny_language.split(), Engine(progress=False))
+    now = torch.tensor([[1.0, 0.0], [1.0, 1.0], [1.0, 9.0]])
+    most = torch.tensor([[3.0, 0.0], [3.0, 3.0], [3.0, 3.0]])  # one part; two; two, of which one is unlikely enough
+    one, two, half = pushed._negative(now, most, before=now).tolist()
+    assert one == two == pytest.approx(2 * half) and half > 0
 
 
 def test_a_killed_run_asks_its_generator_for_nothing_twice(tmp_path):
