@@ -1,6 +1,7 @@
 """The engine: amounts of training, randomness, resuming, and what it says when something is wrong."""
 
 import copy
+import itertools
 import math
 
 import pytest
@@ -162,6 +163,20 @@ class TestResume:
         resumed = again.fit(fresh(), counted, data(), **settings)
         assert same_weights(whole, resumed)
         assert len(steps_left) == 30 - step, "it began again instead of going on"
+
+    def test_checkpoints_are_written_in_time_however_short_an_epoch_is(self, tmp_path, monkeypatch):
+        ticks = itertools.count()
+        monkeypatch.setattr("expunge.engine.time.monotonic", lambda: float(next(ticks)))  # a second for each look at it
+        with pytest.raises(Killed):
+            quiet(folder=tmp_path, checkpoint_seconds=50).fit(fresh(), killed_at(97), data(), epochs=10)
+        left = []
+
+        def counted(model, batch):
+            left.append(1)
+            return loss(model, batch)
+
+        quiet(folder=tmp_path).fit(fresh(), counted, data(), epochs=10)
+        assert 3 < len(left) < 3 + 50
 
     def test_history_is_whole_after_a_restart(self, tmp_path):
         engine = quiet()

@@ -51,6 +51,7 @@ class _Run:
     progress: Progress
     best: dict[str, Tensor]
     ledger: Ledger
+    saved: float  # when it began, or its last checkpoint was written: epochs may be shorter than the time between two
 
 
 class Engine(Keeper):
@@ -222,7 +223,7 @@ class Engine(Keeper):
         progress, best = found or (Progress(fingerprint), {})
         self.resumed_seconds += progress.seconds
         ledger = Ledger(full_name, progress, accelerator)
-        return _Run(full_name, name, model, wrapped, inner, rates, progress, best, ledger)
+        return _Run(full_name, name, model, wrapped, inner, rates, progress, best, ledger, time.monotonic())
 
     def _train_epoch(
         self,
@@ -236,8 +237,8 @@ class Engine(Keeper):
     ) -> None:
         """Train until the stream ends or `total` steps are done; batches done before a restart are passed over."""
         progress, optimizer, accelerator = run.progress, run.optimizer, self._accelerator
-        base_seed, saved, earlier = self.seed_for(run.seed_name, "step"), time.monotonic(), progress.seconds
-        started, first_step = saved, progress.step - progress.offset
+        base_seed, started, earlier = self.seed_for(run.seed_name, "step"), time.monotonic(), progress.seconds
+        first_step = progress.step - progress.offset
         run.wrapped.train()
         for index, batch in enumerate(one_epoch(stream, self.generator(run.seed_name, "epoch", progress.epoch))):
             if index < progress.offset:
@@ -259,8 +260,8 @@ class Engine(Keeper):
             progress.offset += 1
             now = time.monotonic()
             bar.update(progress.step, now)
-            if self._checkpoint_due(progress.step, now - saved):
-                progress.seconds, saved = earlier + now - started, now
+            if self._checkpoint_due(progress.step, now - run.saved):
+                progress.seconds, run.saved = earlier + now - started, now
                 run.ledger.flush()
                 self._save(run)
         if progress.step == first_step:
