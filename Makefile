@@ -50,7 +50,7 @@ $(VENV)/core.done: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/dev.done: $(VENV)/core.done
-	$(PIP) --editable '.[dev,graph,recommend,language]'
+	$(PIP) --editable '.[dev,graph,recommend,language,diffusion]'
 	@touch $@
 
 $(VENV)/all.done: $(VENV)/core.done

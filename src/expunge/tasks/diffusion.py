@@ -1,0 +1,223 @@
+"""Diffusion models that draw what they are asked for: denoisers of diffusers, by prompts or classes, of pixels or latents.
+
+Batches are images with noise, see :mod:`expunge.diffusion.noised`; outputs are what the model predicts of them, (n, C, H, W).
+
+    loss        mean over pixels of (prediction - target)^2,     target = the noise, or the velocity
+    divergence  mean over pixels of (student - teacher)^2
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from expunge.diffusion.concepts import Concepts
+from expunge.diffusion.noised import NoisedBatch, NoisedImages
+from expunge.diffusion.sampling import Asked, Sampling, denoise, original_steps
+from expunge.errors import BadSetting
+from expunge.models.text_to_image import missing_diffusion
+from expunge.modes import evaluating
+from expunge.tasks.task import Task
+
+_AT_ONCE = 64  # images that are drawn together
+
+
+class DiffusionTask(Task[NoisedBatch]):
+    """Concepts that a diffusion model draws.
+
+    Args:
+        factory: makes the model with fresh weights, such as a :class:`~expunge.models.text_to_image.Denoiser`.
+        concepts: what it is asked for.
+        shape: of what it denoises, (C, H, W).
+        scheduler: of diffusers, of any kind; how much noise there is at each time, and what is predicted, is read from it. None
+            for a squared cosine over 1,000 times and a model that predicts the noise.
+        sampling: how images are drawn unless it is said otherwise.
+        vae: of diffusers, where latents are denoised; it is not trained.
+
+    Raises:
+        MissingExtra: if diffusers is not installed.
+    """
+
+    score_name = "denoising error"
+    higher_is_better: ClassVar[bool] = False
+    loss_unit = "squared error"
+    vectorizes: ClassVar[bool] = False
+    keeps_outputs: ClassVar[bool] = False  # an image for each example
+
+    def __init__(
+        self,
+        factory: Callable[[], nn.Module],
+        concepts: Concepts,
+        shape: Sequence[int],
+        scheduler: Any = None,
+        sampling: Sampling = Sampling(),
+        vae: nn.Module | None = None,
+    ) -> None:
+        if len(shape) != 3:
+            raise BadSetting(f"shape is that of what is denoised, (channels, height, width), not {tuple(shape)}")
+        self.factory, self.concepts, self.shape = factory, concepts, tuple(shape)
+        self.scheduler, self.sampling, self.vae = _ddim(scheduler), sampling, vae
+
+    def new_model(self) -> nn.Module:
+        return self.factory()
+
+    def outputs(self, model: nn.Module, batch: NoisedBatch) -> Tensor:
+        noisy, times, conditions, _, _ = batch
+        predicted: Tensor = model(noisy, times, conditions)
+        return predicted.float()
+
+    def features(self, model: nn.Module, batch: NoisedBatch) -> Tensor:
+        """Mean over pixels of what the middle of the network says: shape (n, channels)."""
+        network = getattr(model, "network", model)
+        middle = getattr(network, "mid_block", None)
+        if middle is None:
+            raise BadSetting(f"a {type(network).__name__} has no middle block to read features from")
+        found: list[Tensor] = []
+        hook = middle.register_forward_hook(lambda _module, _inputs, outputs: found.append(outputs))
+        try:
+            self.outputs(model, batch)
+        finally:
+            hook.remove()
+        return found[0].float().mean((2, 3))
+
+    def losses(self, outputs: Tensor, batch: NoisedBatch) -> Tensor:
+        return F.mse_loss(outputs, batch[3], reduction="none").mean((1, 2, 3))
+
+    def divergence(self, student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+        return F.mse_loss(student, teacher, reduction="none").mean((1, 2, 3))
+
+    def scores(self, outputs: Tensor, batch: NoisedBatch) -> Tensor:
+        return self.losses(outputs, batch)
+
+    def groups(self, batch: NoisedBatch) -> Tensor:
+        return batch[4]
+
+    def group_name(self, group: int) -> str:
+        return self.concepts.names[group]
+
+    # ---- images ----------------------------------------------------------------------------------------------------------
+
+    def noised(self, images: Tensor, numbers: Tensor, batch_size: int = 64, unasked: float = 0.1) -> NoisedImages:
+        """Images from -1 to 1 with what they show, as batches to train on and to split; latents where there is a VAE.
+
+        Args:
+            images: shape (n, C, H, W).
+            numbers: of the concepts, shape (n,).
+            unasked: share of rows that ask for nothing, in training.
+
+        Raises:
+            BadSetting: if the images have another shape than the model's, or there is no such concept.
+        """
+        if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < len(self.concepts.names):
+            raise BadSetting(f"concepts have numbers from 0 to {len(self.concepts.names) - 1}, and one image shows another")
+        states = images if self.vae is None else self._encoded(images)
+        if states.shape[1:] != self.shape:
+            raise BadSetting(f"the model denoises {self.shape}, and these images are {tuple(states.shape[1:])}")
+        return NoisedImages(states, numbers, self.concepts, self.scheduler, batch_size, unasked)
+
+    def draw(
+        self,
+        model: nn.Module,
+        conditions: Tensor,
+        seeds: Sequence[int],
+        *,
+        sampling: Sampling | None = None,
+        then: nn.Module | None = None,
+        psi: float = 1.0,
+        then_conditions: Tensor | None = None,
+    ) -> Tensor:
+        """Images from -1 to 1, shape (n, C, H, W), on the CPU; each depends on its seed and condition alone.
+
+        Args:
+            conditions: what to draw, shape (n, ...).
+            seeds: one for each image.
+            sampling: the task's when None.
+            then: another model, which does the rest of the process.
+            psi: the share of the process, in times of training, that `model` does before.
+            then_conditions: what the other model is asked for; the same when None.
+
+        Raises:
+            BadSetting: if there are not as many seeds as conditions.
+        """
+        if len(seeds) != len(conditions):
+            raise BadSetting(f"{len(conditions)} images need as many seeds, not {len(seeds)}")
+        how = sampling or self.sampling
+        cut = how.steps if then is None else original_steps(self.scheduler, how.steps, psi)
+        after = conditions if then_conditions is None else then_conditions
+        parts = []
+        with torch.no_grad(), evaluating(model), evaluating(model if then is None else then):
+            for start in range(0, len(seeds), _AT_ONCE):
+                here = slice(start, start + _AT_ONCE)
+                first = self._asked(model, conditions[here], how)
+                second = first if then is None else self._asked(then, after[here], how)
+                parts.append(self._drawn(first, second, cut, how, seeds[here]))
+        return torch.cat(parts) if parts else torch.empty(0, *self.shape)
+
+    def on_the_way(
+        self, model: nn.Module, conditions: Tensor, seeds: Sequence[int], steps: int, sampling: Sampling | None = None
+    ) -> tuple[Tensor, int]:
+        """States of images after some of the steps, shape (n, *shape), and the time at which they stand."""
+        how = sampling or self.sampling
+        with torch.no_grad(), evaluating(model):
+            asked = self._asked(model, conditions, how)
+            state = denoise(lambda step: asked, self.scheduler, how, seeds, self.shape, _device(model), steps=steps)
+        return state, int(self.scheduler.timesteps[steps])
+
+    def all_the_way(
+        self, model: nn.Module, conditions: Tensor, seeds: Sequence[int], sampling: Sampling | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """States of images before each step, shape (steps, n, *shape), and the times (steps,), both on the CPU."""
+        how, found = sampling or self.sampling, list[Tensor]()
+        with torch.no_grad(), evaluating(model):
+            asked = self._asked(model, conditions, how)
+            keep = found.append
+            denoise(
+                lambda step: asked,
+                self.scheduler,
+                how,
+                seeds,
+                self.shape,
+                _device(model),
+                on_step=lambda _, state: keep(state.cpu()),
+            )
+        return torch.stack(found), self.scheduler.timesteps.clone()
+
+    def _asked(self, model: nn.Module, conditions: Tensor, how: Sampling) -> Asked:
+        read = getattr(model, "read", lambda given: given)
+        device = _device(model)
+        nothing = read(self.concepts.ask_for_nothing(1).to(device)) if how.guidance != 1 else None
+        asked = read(conditions.to(device))
+        return Asked(model, asked, None if nothing is None else nothing.expand_as(asked))
+
+    def _drawn(self, first: Asked, second: Asked, cut: int, how: Sampling, seeds: Sequence[int]) -> Tensor:
+        device = _device(first.model)
+        states = denoise(lambda step: first if step < cut else second, self.scheduler, how, seeds, self.shape, device)
+        return (states if self.vae is None else self._decoded(states)).clamp(-1, 1).cpu()
+
+    def _encoded(self, images: Tensor) -> Tensor:
+        vae: Any = self.vae
+        with torch.no_grad():
+            parts = [vae.encode(part.to(vae.device)).latent_dist.mean for part in images.split(_AT_ONCE)]
+        return torch.cat(parts).cpu() * vae.config.scaling_factor
+
+    def _decoded(self, states: Tensor) -> Tensor:
+        vae: Any = self.vae
+        images: Tensor = vae.to(states.device).decode(states / vae.config.scaling_factor, return_dict=False)[0]
+        return images
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _ddim(scheduler: Any) -> Any:
+    """A scheduler that draws by DDIM with the noise of another one."""
+    try:
+        from diffusers import DDIMScheduler
+    except ImportError as error:
+        raise missing_diffusion() from error
+    if scheduler is None:
+        return DDIMScheduler(beta_schedule="squaredcos_cap_v2")
+    return DDIMScheduler.from_config(scheduler.config)
