@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import expunge.methods
+import tiny_diffusion
 import tiny_federations
 import tiny_interactions
 import tiny_language
@@ -14,6 +15,7 @@ from contracts import World, contracts_for, refuses_the_task_and_says_why
 from expunge.engine import Engine
 from expunge.federated.client_split import ClientSplit
 from expunge.methods import METHODS
+from expunge.methods.eraser import Eraser
 from expunge.methods.language_method import LanguageMethod
 from tiny import band_split, class_split, original, regression_original, regression_task, task
 from tiny_graphs import link_original, link_split, link_task, node_original, node_split, node_task
@@ -23,6 +25,7 @@ SETTINGS = {"ssd": {"alpha": 1.5}}
 # Without an adapter, whose weights no contract could hold against those before.
 SETTINGS |= {name: {"lora": None, "epochs": 2} for name, method in METHODS.items() if issubclass(method, LanguageMethod)}
 SETTINGS["unstar"] |= {"rounds": 2}
+SETTINGS |= {name: {"steps": 4} for name, method in METHODS.items() if issubclass(method, Eraser)}
 
 
 @cache
@@ -43,6 +46,7 @@ WORLDS = {
         tensors=False,
     ),
     "language": World(tiny_language.task, tiny_language.split, lambda _: tiny_language.trained(), tensors=False),
+    "diffusion": World(tiny_diffusion.task, tiny_diffusion.split, lambda _: tiny_diffusion.trained(), tensors=False),
     "clients": World(task, lambda: tiny_federations.played()[1], lambda _: copy.deepcopy(tiny_federations.played()[0]), False),
 }
 CASES = [
@@ -81,16 +85,17 @@ def test_the_methods_that_take_some_kinds_of_task_alone():
             continue
         if contract is refuses_the_task_and_says_why:
             refused.setdefault(name, set()).add(next(place for place, each in WORLDS.items() if each is world))
-    others = {"classification", "regression", "recommendation", "language"}
-    alone = {"classification", "regression", "links", "nodes", "language"}
+    others = {"classification", "regression", "recommendation", "language", "diffusion"}
+    alone = {"classification", "regression", "links", "nodes", "language", "diffusion"}
     of_language = {name for name, method in METHODS.items() if issubclass(method, LanguageMethod)} | {"prompt-guard"}
     assert len(of_language) == 13
     assert refused == {
-        **{name: {"classification", "regression", "links", "nodes", "recommendation"} for name in of_language},
-        "random-labels": {"regression", "links", "recommendation", "language"},
-        "salun": {"links", "recommendation", "language"},
-        "gaussian-amnesiac": {"classification", "links", "nodes", "recommendation", "language"},
-        "ridge-downdate": {"classification", "links", "nodes", "recommendation", "language"},
+        **{name: {"classification", "regression", "links", "nodes", "recommendation", "diffusion"} for name in of_language},
+        **{name: {*alone - {"diffusion"}, "recommendation"} for name in ("esd", "concept-ablation", "sdd")},
+        "random-labels": {"regression", "links", "recommendation", "language", "diffusion"},
+        "salun": {"links", "recommendation", "language", "diffusion"},
+        "gaussian-amnesiac": {"classification", "links", "nodes", "recommendation", "language", "diffusion"},
+        "ridge-downdate": {"classification", "links", "nodes", "recommendation", "language", "diffusion"},
         "d2dgn": others,
         "unlink": others,
         "gnndelete": others,
@@ -111,7 +116,7 @@ def test_the_methods_that_take_some_kinds_of_task_alone():
 
 def test_every_file_is_registered_under_its_name():
     files = {path.stem.replace("_", "-") for path in Path(expunge.methods.__file__).parent.glob("*.py")}
-    assert files - {"--init--", "method", "language-method"} == METHODS.keys()
+    assert files - {"--init--", "method", "language-method", "eraser"} == METHODS.keys()
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -5,10 +5,12 @@ from expunge.methods.amun import AmUn
 from expunge.methods.bad_teacher import BadTeacher
 from expunge.methods.blindspot import Blindspot
 from expunge.methods.certified_removal import CertifiedRemoval
+from expunge.methods.concept_ablation import ConceptAblation
 from expunge.methods.conda import ConDa
 from expunge.methods.continue_without import ContinueWithout
 from expunge.methods.d2dgn import D2DGN
 from expunge.methods.edge_drop import EdgeDrop
+from expunge.methods.esd import ESD
 from expunge.methods.fed_eraser import FedEraser
 from expunge.methods.fed_osd import FedOSD
 from expunge.methods.federated_retrain import FederatedRetrain
@@ -40,6 +42,7 @@ from expunge.methods.salun import SalUn
 from expunge.methods.satimp import SatImp
 from expunge.methods.scif import SCIF
 from expunge.methods.scrub import SCRUB
+from expunge.methods.sdd import SDD
 from expunge.methods.shrink_perturb import ShrinkPerturb
 from expunge.methods.sim_npo import SimNPO
 from expunge.methods.ssd import SSD
@@ -103,11 +106,15 @@ METHODS = by_name(
         RMU,
         WHP,
         PromptGuard,
+        ESD,
+        ConceptAblation,
+        SDD,
     )  # in the papers' order
 )
 
 __all__ = [
     "D2DGN",
+    "ESD",
     "GIF",
     "IFRU",
     "MEGU",
@@ -117,6 +124,7 @@ __all__ = [
     "RMU",
     "SCIF",
     "SCRUB",
+    "SDD",
     "SSD",
     "UNDIAL",
     "WGA",
@@ -127,6 +135,7 @@ __all__ = [
     "Blindspot",
     "CertifiedRemoval",
     "ConDa",
+    "ConceptAblation",
     "ContinueWithout",
     "EdgeDrop",
     "FedEraser",
