@@ -71,23 +71,21 @@ def test_more_images_than_are_drawn_at_once_are_the_same_images():
     assert drawn.shape == (130, 1, 2, 2) and torch.allclose(drawn.mean((1, 2, 3)), 0.25 - 0.75 * numbers, atol=1e-4)
 
 
-def test_none_of_the_process_is_the_second_models_and_all_of_it_the_first_ones():
-    task, first = tiny_diffusion.task(), tiny_diffusion.trained()
-    second = task.new_model()
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_what_one_model_begins_the_same_model_finishes_as_if_it_had_never_stopped(eta):
+    task, model, how = tiny_diffusion.task(), tiny_diffusion.trained(), Sampling(steps=6, eta=eta)
     asked, seeds = tiny_diffusion.concepts().ask(torch.tensor([2, 3])), seeds_for("show", 2)
-
-    def handed(psi):
-        return task.draw(first, asked, seeds, then=second, psi=psi)
-
-    assert torch.equal(handed(0.0), task.draw(second, asked, seeds))
-    assert torch.equal(handed(1.0), task.draw(first, asked, seeds))
-    assert not torch.equal(handed(0.5), handed(0.0)) and not torch.equal(handed(0.5), handed(1.0))
+    whole = task.draw(model, asked, seeds, sampling=how)
+    for steps in (0, 2, 6):
+        begun = task.on_the_way(model, asked, seeds, steps, how)
+        assert torch.allclose(task.draw(model, asked, seeds, sampling=how, start=begun, first=steps), whole, atol=1e-6)
 
 
-def test_the_second_model_can_be_asked_for_something_else():
+def test_another_model_can_finish_and_be_asked_for_something_else():
     task = world(steps=10)
     first, second = task.new_model(), task.new_model()
-    drawn = task.draw(first, torch.tensor([0]), [1], then=second, psi=0.35, then_conditions=torch.tensor([1]))
+    begun = task.on_the_way(first, torch.tensor([0]), [1], 3)
+    drawn = task.draw(second, torch.tensor([1]), [1], start=begun, first=3)
     assert drawn.mean().item() == pytest.approx(-0.5, abs=1e-4)
     assert [asked for _, asked in first.asked] == [[0]] * 3 and [asked for _, asked in second.asked] == [[1]] * 7
     assert first.asked[0][0] == 900 and second.asked[-1][0] == 0
@@ -134,11 +132,11 @@ def test_settings_that_make_no_sense_are_refused(wrong):
 def test_kept_states_are_those_on_the_way():
     task, model = tiny_diffusion.task(), tiny_diffusion.trained()
     asked, seeds = tiny_diffusion.concepts().ask(torch.tensor([2, 0])), seeds_for("show", 2)
-    states, times = task.all_the_way(model, asked, seeds)
-    assert states.shape == (10, 2, 1, 4, 4) and times.tolist() == task.scheduler.timesteps.tolist()
-    for steps in (0, 4, 9):
-        state, time = task.on_the_way(model, asked, seeds, steps)
-        assert torch.allclose(state, states[steps], atol=1e-6) and time == times[steps]
+    states = task.all_the_way(model, asked, seeds)
+    assert states.shape == (11, 2, 1, 4, 4) and task.times().tolist() == list(range(900, -1, -100))
+    for steps in (0, 4, 10):
+        assert torch.allclose(task.on_the_way(model, asked, seeds, steps), states[steps], atol=1e-6)
+    assert torch.allclose(states[10].clamp(-1, 1), task.draw(model, asked, seeds), atol=1e-6)
 
 
 def test_trajectories_ask_in_every_way():

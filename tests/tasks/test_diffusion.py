@@ -23,7 +23,7 @@ def test_a_trained_model_draws_what_it_is_asked_for():
     assert drawn.min() >= -1 and drawn.max() <= 1
     assert (tiny_diffusion.shown(drawn) == numbers).float().mean() > 0.95
     unasked = task.draw(model, tiny_diffusion.concepts().ask_for_nothing(64), seeds_for("show", 64))
-    assert len(set(tiny_diffusion.shown(unasked).tolist())) == 4
+    assert {0, 1, 2, 3} <= set(tiny_diffusion.shown(unasked).tolist())
 
 
 def test_losses_are_mean_squared_errors_of_each_image():

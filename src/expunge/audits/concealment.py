@@ -62,7 +62,9 @@ def partial_diffusion_attack(
     chosen = seeds_for("attack", count) if seeds is None else list(seeds)
     asked = task.concepts.ask(torch.full((len(chosen),), concept))
     then = asked if completion == "same" else task.concepts.ask_for_nothing(len(chosen))
-    return task.draw(original, asked, chosen, sampling=sampling, then=unlearned, psi=psi, then_conditions=then)
+    steps = handed_over(task, psi, sampling)
+    begun = task.on_the_way(original, asked, chosen, steps, sampling)
+    return task.draw(unlearned, then, chosen, sampling=sampling, start=begun, first=steps)
 
 
 def handed_over(task: DiffusionTask, psi: float, sampling: Sampling | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Sampling: from noise to images, by one model, or by one model first and another after it.
+"""Sampling: from noise to images, all of the way or a part of it.
 
     x_{s} = DDIM(x_t, e(x_t)),     e = e_nothing + guidance * (e_condition - e_nothing),     eta = 1: ancestral
 
@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from expunge.errors import BadSetting
 
-OnStep = Callable[[int, Tensor], None]  # called with the time and the state before each step
 Purpose = Literal["erase", "reference", "attack", "show", "train"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 SEEDS = 1 << 26  # of each purpose: torch's generator on the CPU heeds the lower 32 bits of a seed alone
@@ -105,32 +104,38 @@ class Asked(NamedTuple):
 
 
 def denoise(
-    asked_at: Callable[[int], Asked],
+    asked: Asked,
     scheduler: Any,
     sampling: Sampling,
     seeds: Sequence[int],
     shape: Sequence[int],
-    device: torch.device,
     *,
-    on_step: OnStep | None = None,
-    steps: int | None = None,
+    start: Tensor | None = None,
+    first: int = 0,
+    last: int | None = None,
+    on_step: Callable[[Tensor], None] | None = None,
 ) -> Tensor:
-    """States after the last step, shape (n, *shape).
+    """States after the last step, shape (n, *shape), on the model's device.
 
     Args:
-        asked_at: of each step, by its number from 0 on, the model that does it and what for.
+        asked: the model, and what for.
         scheduler: DDIM's.
         seeds: of the images.
-        on_step: called with the time and the states before each step.
-        steps: how many of them are done; all when None.
+        start: states after the steps before `first`, as any model left them; the seeds' noise when None.
+        first, last: the steps that are done, from the first up to but not including the last; all when not given.
+        on_step: called with the states before each step.
     """
     scheduler.set_timesteps(sampling.steps)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    state = noise_of(generators, shape).to(device)
-    for step, time in enumerate(scheduler.timesteps.tolist()[:steps]):
+    device = next(asked.model.parameters()).device
+    noise = noise_of(generators, shape)
+    state = (noise if start is None else start).to(device)
+    for step, time in enumerate(scheduler.timesteps.tolist()[:last]):
+        fresh = noise_of(generators, shape).to(device) if sampling.eta else None  # also of steps that another model did
+        if step < first:
+            continue
         if on_step is not None:
-            on_step(time, state)
-        predicted = asked_at(step).predict(state, time, sampling.guidance)
-        fresh = noise_of(generators, shape).to(device) if sampling.eta else None
+            on_step(state)
+        predicted = asked.predict(state, time, sampling.guidance)
         state = scheduler.step(predicted, time, state, eta=sampling.eta, variance_noise=fresh).prev_sample
     return state

@@ -41,11 +41,12 @@ class Trajectories:
             count: images.
             seed: another one, other images.
         """
-        found, seeds = list[StateBatch](), seeds_for("erase", count, seed % (SEEDS - count))
+        times, found = task.times(sampling), list[StateBatch]()
+        seeds = seeds_for("erase", count, seed % (SEEDS - count))
         for start in range(0, count, _AT_ONCE):
             places = torch.arange(start, min(start + _AT_ONCE, count))
             conditions = task.concepts.ask(torch.full_like(places, concept), places % task.concepts.ways)
-            states, times = task.all_the_way(model, conditions, seeds[start : start + _AT_ONCE], sampling)
+            states = task.all_the_way(model, conditions, seeds[start : start + _AT_ONCE], sampling)[:-1]
             steps = len(times)
             found.append(
                 (
@@ -80,5 +81,5 @@ class FreshStates:
             ways = torch.randint(concepts.ways, (self.batch_size,), generator=generator)
             conditions = concepts.ask(torch.full_like(ways, self.concept), ways)
             seeds = seeds_for("erase", self.batch_size, first)
-            states, time = self.task.on_the_way(self.model, conditions, seeds, steps, how)
-            yield states.cpu(), torch.full((self.batch_size,), time), conditions
+            states = self.task.on_the_way(self.model, conditions, seeds, steps, how)
+            yield states, self.task.times(how)[steps].expand(self.batch_size), conditions

@@ -6,7 +6,7 @@ Batches are images with noise, see :mod:`expunge.diffusion.noised`; outputs are 
     divergence  mean over pixels of (student - teacher)^2
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from expunge.diffusion.concepts import Concepts
 from expunge.diffusion.noised import NoisedBatch, NoisedImages
-from expunge.diffusion.sampling import Asked, Sampling, denoise, original_steps
+from expunge.diffusion.sampling import Asked, Sampling, denoise
 from expunge.errors import BadSetting
 from expunge.models.text_to_image import missing_diffusion
 from expunge.modes import evaluating
@@ -124,9 +124,8 @@ class DiffusionTask(Task[NoisedBatch]):
         seeds: Sequence[int],
         *,
         sampling: Sampling | None = None,
-        then: nn.Module | None = None,
-        psi: float = 1.0,
-        then_conditions: Tensor | None = None,
+        start: Tensor | None = None,
+        first: int = 0,
     ) -> Tensor:
         """Images from -1 to 1, shape (n, C, H, W), on the CPU; each depends on its seed and condition alone.
 
@@ -134,67 +133,67 @@ class DiffusionTask(Task[NoisedBatch]):
             conditions: what to draw, shape (n, ...).
             seeds: one for each image.
             sampling: the task's when None.
-            then: another model, which does the rest of the process.
-            psi: the share of the process, in times of training, that `model` does before.
-            then_conditions: what the other model is asked for; the same when None.
+            start, first: states that another model left after so many steps, see :meth:`on_the_way`; from noise when None.
 
         Raises:
             BadSetting: if there are not as many seeds as conditions.
         """
-        if len(seeds) != len(conditions):
-            raise BadSetting(f"{len(conditions)} images need as many seeds, not {len(seeds)}")
-        how = sampling or self.sampling
-        cut = how.steps if then is None else original_steps(self.scheduler, how.steps, psi)
-        after = conditions if then_conditions is None else then_conditions
-        parts = []
-        with torch.no_grad(), evaluating(model), evaluating(model if then is None else then):
-            for start in range(0, len(seeds), _AT_ONCE):
-                here = slice(start, start + _AT_ONCE)
-                first = self._asked(model, conditions[here], how)
-                second = first if then is None else self._asked(then, after[here], how)
-                parts.append(self._drawn(first, second, cut, how, seeds[here]))
+        parts = [
+            (states if self.vae is None else self._decoded(states)).clamp(-1, 1).cpu()
+            for states in self._denoised(model, conditions, seeds, sampling, start=start, first=first)
+        ]
         return torch.cat(parts) if parts else torch.empty(0, *self.shape)
 
     def on_the_way(
         self, model: nn.Module, conditions: Tensor, seeds: Sequence[int], steps: int, sampling: Sampling | None = None
-    ) -> tuple[Tensor, int]:
-        """States of images after some of the steps, shape (n, *shape), and the time at which they stand."""
-        how = sampling or self.sampling
-        with torch.no_grad(), evaluating(model):
-            asked = self._asked(model, conditions, how)
-            state = denoise(lambda step: asked, self.scheduler, how, seeds, self.shape, _device(model), steps=steps)
-        return state, int(self.scheduler.timesteps[steps])
+    ) -> Tensor:
+        """States of images after some of the steps, shape (n, *shape), on the CPU."""
+        return torch.cat([each.cpu() for each in self._denoised(model, conditions, seeds, sampling, last=steps)])
 
     def all_the_way(
         self, model: nn.Module, conditions: Tensor, seeds: Sequence[int], sampling: Sampling | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """States of images before each step, shape (steps, n, *shape), and the times (steps,), both on the CPU."""
-        how, found = sampling or self.sampling, list[Tensor]()
-        with torch.no_grad(), evaluating(model):
-            asked = self._asked(model, conditions, how)
-            keep = found.append
-            denoise(
-                lambda step: asked,
-                self.scheduler,
-                how,
-                seeds,
-                self.shape,
-                _device(model),
-                on_step=lambda _, state: keep(state.cpu()),
-            )
-        return torch.stack(found), self.scheduler.timesteps.clone()
+    ) -> Tensor:
+        """States of images before each step and after the last, shape (steps + 1, n, *shape), on the CPU."""
+        parts = []
+        found: list[Tensor] = []
+        for last in self._denoised(model, conditions, seeds, sampling, on_step=found.append):
+            parts.append(torch.stack([*found, last]).cpu())
+            found.clear()
+        return torch.cat(parts, 1)
+
+    def times(self, sampling: Sampling | None = None) -> Tensor:
+        """The times of the steps, from the highest on: shape (steps,)."""
+        self.scheduler.set_timesteps((sampling or self.sampling).steps)
+        times: Tensor = self.scheduler.timesteps.clone()
+        return times
+
+    def _denoised(
+        self,
+        model: nn.Module,
+        conditions: Tensor,
+        seeds: Sequence[int],
+        sampling: Sampling | None,
+        start: Tensor | None = None,
+        **steps: Any,
+    ) -> Iterator[Tensor]:
+        """States of some images after others, as :func:`~expunge.diffusion.sampling.denoise` leaves them."""
+        if len(seeds) != len(conditions):
+            raise BadSetting(f"{len(conditions)} images need as many seeds, not {len(seeds)}")
+        how = sampling or self.sampling
+        for place in range(0, len(seeds), _AT_ONCE):
+            here = slice(place, place + _AT_ONCE)
+            begun = None if start is None else start[here]
+            with torch.no_grad(), evaluating(model):
+                asked = self._asked(model, conditions[here], how)
+                states = denoise(asked, self.scheduler, how, seeds[here], self.shape, start=begun, **steps)
+            yield states
 
     def _asked(self, model: nn.Module, conditions: Tensor, how: Sampling) -> Asked:
         read = getattr(model, "read", lambda given: given)
-        device = _device(model)
+        device = next(model.parameters()).device
         nothing = read(self.concepts.ask_for_nothing(1).to(device)) if how.guidance != 1 else None
         asked = read(conditions.to(device))
         return Asked(model, asked, None if nothing is None else nothing.expand_as(asked))
-
-    def _drawn(self, first: Asked, second: Asked, cut: int, how: Sampling, seeds: Sequence[int]) -> Tensor:
-        device = _device(first.model)
-        states = denoise(lambda step: first if step < cut else second, self.scheduler, how, seeds, self.shape, device)
-        return (states if self.vae is None else self._decoded(states)).clamp(-1, 1).cpu()
 
     def _encoded(self, images: Tensor) -> Tensor:
         vae: Any = self.vae
@@ -204,12 +203,9 @@ class DiffusionTask(Task[NoisedBatch]):
 
     def _decoded(self, states: Tensor) -> Tensor:
         vae: Any = self.vae
-        images: Tensor = vae.to(states.device).decode(states / vae.config.scaling_factor, return_dict=False)[0]
+        with torch.no_grad():
+            images: Tensor = vae.to(states.device).decode(states / vae.config.scaling_factor, return_dict=False)[0]
         return images
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device
 
 
 def _ddim(scheduler: Any) -> Any:
