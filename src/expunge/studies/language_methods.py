@@ -87,7 +87,7 @@ def tofu_methods(authors: int = 2) -> dict[str, Method]:
     """Methods for answers that are whole sentences, learned by heart by a model that knows no language.
 
     There an adapter disturbs what stays more than training all weights does, so all do that, at one rate that falls to nothing;
-    forgetting takes a few steps, and to mend what stays takes the rest.
+    forgetting takes a few steps, and to mend what stays takes the rest. A row takes half an hour here, so there are few.
 
     Args:
         authors: who must go; the more, the fewer passes over what goes, so that steps are as many.
@@ -103,14 +103,6 @@ def tofu_methods(authors: int = 2) -> dict[str, Method]:
         "unstar": ours,
         "unstar-refusal": replace(ours, wrong_answers="refusal"),
         "unstar-published": paper,
-        "unstar-published-no-retain": replace(paper, retain_weight=0.0),
         "npo": NPO(epochs=passes(60), beta=0.02, **common),
-        "npo-published": NPO(epochs=passes(60), **common),
-        "grad-diff-capped": GradDiff(epochs=passes(60), loss_cap=10.0, **common),
-        "sim-npo": SimNPO(epochs=passes(60), gamma=0.5, **common),
-        "idk-nll": IdkNLL(epochs=passes(60), **common),
-        "alt-po": AltPO(epochs=passes(20), alternatives=TAUGHT, beta=0.02, **common),
         "rmu": RMU(epochs=passes(40), **{**common, "retain_weight": 10.0}),
-        "gradient-ascent": GradientAscent(epochs=1, optimizer=SLOWER, loss_cap=None),
-        "finetune": Finetune(epochs=4, optimizer=WHOLE),
     }
