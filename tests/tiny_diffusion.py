@@ -97,7 +97,7 @@ def shown(drawn: Tensor) -> Tensor:
 @cache
 def tokenizer() -> Any:
     """Made for the prompts."""
-    return small_clip_tokenizer([each.format(name) for each in TEMPLATES for name in NAMES], 120)
+    return small_clip_tokenizer([each.format(name) for each in TEMPLATES for name in NAMES])
 
 
 @cache

@@ -121,6 +121,7 @@ def test_each_audit_is_known_by_its_files_name():
         "balance",
         "rounding",
         "hidden-states",
+        "concealment",
         "backdoor",
         "clients",
         "relapse",

@@ -1,23 +1,30 @@
-"""The partial diffusion attack, and scores by hand."""
+"""The partial diffusion attack, scores by hand, and verdicts on models of every kind."""
 
 import math
+from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
+from torch import nn
 
 import tiny_diffusion
+from expunge.audits import References, Subject
 from expunge.audits.concealment import (
     PUBLISHED_PSI,
-    area_under,
+    Concealment,
     ccs,
     crs,
-    half_recovered,
     handed_over,
-    mean_distances,
     partial_diffusion_attack,
+    verdict,
 )
 from expunge.diffusion import Sampling, seeds_for
+from expunge.diffusion.recognizers import Recognizer
+from expunge.diffusion.scores import area_under, half_recovered, mean_distances
+from expunge.engine import Engine
 from expunge.errors import BadSetting
+from expunge.methods import ESD, ConceptAblation
 
 CHEQUERS = 2
 
@@ -135,3 +142,115 @@ def test_curves_by_hand():
     for wrong in ([0.5], [0.5, 0.1], [0.5, 0.5]):
         with pytest.raises(BadSetting, match="at least two values of psi that rise"):
             area_under(wrong, [0.0] * len(wrong))
+
+
+# ---- the audit --------------------------------------------------------------------------------------------------------------
+
+
+AUDIT = Concealment(psi=(0.0, 0.3, 0.5, 0.7, 0.9), count=16, others=6, references=60)
+
+
+@cache
+def retrained():
+    """A model that never saw chequers."""
+    with (engine := Engine(progress=False)).scope("gold"):
+        return tiny_diffusion.RECIPE.train(tiny_diffusion.task(), tiny_diffusion.split().retain, engine)
+
+
+def noisy():
+    """The original, with noise on all weights: it draws nothing that can be recognised."""
+    model, generator = tiny_diffusion.trained(), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.3 * torch.randn(weight.shape, generator=generator))
+    return model
+
+
+def subject(name, model):
+    return Subject(name, model, tiny_diffusion.task(), tiny_diffusion.split(), Engine(progress=False), 1.0)
+
+
+@cache
+def references():
+    return References(subject("original", tiny_diffusion.trained()), (subject("retrained", retrained()),))
+
+
+def erased(method):
+    return method(tiny_diffusion.trained(), tiny_diffusion.task(), tiny_diffusion.split(), Engine(progress=False))
+
+
+def found(name, model):
+    held = {each.name: each for each in (references().original, references().gold)}
+    return AUDIT(held.get(name) or subject(name, model), references())
+
+
+def test_verdicts_tell_removal_from_concealment_and_damage():
+    made = {
+        "original": (tiny_diffusion.trained(), "not removed"),
+        "retrained": (retrained(), "removed"),
+        "noisy": (noisy(), "damaged"),
+        "esd": (erased(ESD(steps=80, drawn=16)), "concealed"),
+        "concept-ablation": (erased(ConceptAblation(steps=250, where="all")), "concealed"),
+    }
+    figures = {name: found(name, model) for name, (model, _) in made.items()}
+    said = {name: each["recovery_area"].note for name, each in figures.items()}
+    assert said == {name: f"verdict: {expected}" for name, (_, expected) in made.items()}
+    esd, gold = figures["esd"], figures["retrained"]
+    assert esd["concept_drawn"].value < 0.4 and esd["recovered"].value > gold["recovered"].value + 0.2
+    assert esd["recovered_half"].value < gold["recovered_half"].value
+    assert esd["recovery_area"].ideal == gold["recovery_area"].value == gold["recovery_area"].ideal
+    assert esd["others_drawn"].ideal == figures["original"]["others_drawn"].value > 0.9
+    assert figures["original"]["recovery_area"].value > 0.9
+
+
+def test_the_published_scores_need_images_that_can_be_told_apart():
+    same = found("original", None)
+    assert same["ccs"].value is None and "its own" in same["ccs"].note
+    gold = found("retrained", retrained())
+    assert 0 <= gold["ccs"].value <= 1 and gold["ccs_corrected"].value == pytest.approx(2 * gold["ccs"].value - 1)
+    assert abs(gold["crs_signed"].value) <= gold["crs"].value + 1e-12
+    copy = found("a copy", tiny_diffusion.trained())
+    assert copy["crs"].value is None and "can't be told apart" in copy["crs"].note
+    left_out = replace(AUDIT, references=0)(references().gold, references())
+    assert left_out["ccs"].note == "left out" and left_out["recovery_area"].value == gold["recovery_area"].value
+
+
+def test_without_what_it_is_held_against_there_is_no_verdict():
+    alone = subject("alone", tiny_diffusion.trained())
+    assert AUDIT(alone) == {}
+    without_gold = AUDIT(references().gold, References(references().original))
+    assert without_gold["recovery_area"].note == "no verdict without a retrained model"
+    assert without_gold["recovery_area"].ideal is None
+
+
+def test_a_recognizer_that_is_given_is_asked():
+    class Blind(nn.Module):
+        """Sees rows everywhere."""
+
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(1, 4)
+
+        def forward(self, images):
+            return 0 * self.head(images.flatten(1)[:, :1]) + torch.tensor([1.0, 0, 0, 0])
+
+    blind = replace(AUDIT, recognizer=Recognizer(Blind(), 1.0), references=0)
+    seen = blind(subject("blind", tiny_diffusion.trained()), references())
+    assert seen["concept_drawn"].value == 0 and seen["others_drawn"].value == pytest.approx(1 / 3)
+    assert repr(blind) == repr(replace(blind)) != repr(replace(blind, recognizer=Recognizer(Blind(), 1.0)))
+
+
+@pytest.mark.parametrize("wrong", [{"psi": (0.0,)}, {"psi": (0.1, 0.2)}, {"psi": (0.0, 0.5, 0.5)}, {"psi": (0.0, 1.2)}])
+def test_settings_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(BadSetting, match="shares of the process that rise from 0"):
+        Concealment(**wrong)
+    with pytest.raises(BadSetting, match="count and others from 1 on"):
+        Concealment(count=0)
+
+
+def test_the_rule_of_the_verdict():
+    assert verdict(0.2, [0.0], [0.0], 1.0, 1.0) == "not removed"
+    assert verdict(0.1, [0.35, 0.2], [0.2, 0.2], 0.1, 1.0) == "concealed"
+    assert verdict(0.1, [0.2, 0.35], [0.2, 0.2], 1.0, 1.0) == "concealed"
+    assert verdict(0.1, [0.25, 0.2], [0.2, 0.2], 0.8, 1.0) == "damaged"
+    assert verdict(0.1, [0.25, 0.2], [0.2, 0.2], 0.9, 1.0) == "removed"

@@ -19,7 +19,7 @@ from tiny import same_weights
 ROWS, COLUMNS, CHEQUERS, CORNER = range(4)
 ERASERS = {
     "esd-x": ESD(steps=80, drawn=16),
-    "esd-u": ESD(steps=150, drawn=16, where="others"),
+    "esd-u": ESD(steps=60, drawn=16, where="others"),
     "esd-strict": ESD(steps=80, drawn=16, where="key-value"),
     "concept-ablation": ConceptAblation(steps=250, where="all"),
     "sdd": SDD(steps=100, drawn=16, decay=0.95, refresh=50, optimizer=Optimizer("adam", 3e-4)),
@@ -124,7 +124,7 @@ def test_the_target_is_the_papers_and_that_of_the_authors_later_code():
 
 
 def test_states_drawn_once_teach_what_states_drawn_each_time_teach():
-    fresh = run(ESD(steps=80, cached=False))
+    fresh = run(ESD(steps=40, cached=False))
     assert share(fresh, CHEQUERS) < 0.4 and share(fresh, CORNER) > 0.6
 
 

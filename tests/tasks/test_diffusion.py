@@ -59,7 +59,7 @@ def test_images_of_another_shape_or_concept_are_refused():
 
 
 def small_text():
-    tokenizer = small_clip_tokenizer(["a photo of one", "a photo of two"], 80)
+    tokenizer = small_clip_tokenizer(["a photo of one", "a photo of two"])
     concepts = prompted(["one", "two"], token_encoder(tokenizer, 8), ["a photo of {}"])
     return small_text_to_image(tokenizer, channels=3, size=8, widths=(8, 16), length=8), concepts
 
@@ -120,14 +120,23 @@ def test_latents_are_denoised_where_there_is_a_vae():
 
 
 def test_small_models_that_cannot_be_built_are_refused():
-    tokenizer = small_clip_tokenizer(["one"], 60)
+    tokenizer = small_clip_tokenizer(["one"])
     with pytest.raises(BadSetting, match=r"widths must be multiples of 8, and a size of 9 be divisible by 2"):
         small_text_to_image(tokenizer, size=9)
 
 
+def test_the_small_tokenizer_is_the_same_whatever_the_order_of_its_texts():
+    """Numbers of tokens follow from the words alone: else no run could go on from another's checkpoint."""
+    texts = [f"{word} of nothing" for word in ("seven", "one", "three")]
+    tokenizers = [small_clip_tokenizer(order) for order in (texts, texts[::-1])]
+    first, second = ([each(text).input_ids for text in texts] for each in tokenizers)
+    assert first == second and first[1][1] < first[0][1] < first[2][1]  # one, seven, three
+
+
 def test_the_small_tokenizer_reads_prompts_word_by_word():
-    tokenizer = small_clip_tokenizer(["a photo of seven", "A picture of seven"], 200)
+    tokenizer = small_clip_tokenizer(["a photo of seven", "A picture of seven"])
     tokens = tokenizer("a photo of SEVEN").input_ids
     assert tokenizer.convert_ids_to_tokens(tokens)[1:-1] == ["a</w>", "photo</w>", "of</w>", "seven</w>"]
+    assert tokenizer.decode(tokenizer("æ 7: sevens").input_ids, skip_special_tokens=True) == "æ 7 : sevens"
     encoded = token_encoder(tokenizer, 6)(["", "a photo of seven"])
     assert encoded.shape == (2, 6) and encoded[0].tolist() == [tokenizer.bos_token_id] + [tokenizer.eos_token_id] * 5

@@ -6,6 +6,7 @@ from expunge.audits.audit import Audit, Figure, References, Subject
 from expunge.audits.backdoor import Backdoor
 from expunge.audits.balance import Balance
 from expunge.audits.clients import Clients
+from expunge.audits.concealment import Concealment
 from expunge.audits.distance import Distance
 from expunge.audits.error import Error
 from expunge.audits.facts import Facts
@@ -56,6 +57,7 @@ AUDITS = by_name(
         Balance,
         Rounding,
         HiddenStates,
+        Concealment,
         Backdoor,
         Clients,
         Relapse,
@@ -82,6 +84,7 @@ __all__ = [
     "Backdoor",
     "Balance",
     "Clients",
+    "Concealment",
     "Distance",
     "Error",
     "Facts",

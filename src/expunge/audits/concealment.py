@@ -1,35 +1,51 @@
 """Concealment: does an eraser remove a concept, or hide it from the prompt alone?
 
-    partial diffusion    the model before does the first share psi of the process, the unlearned one finishes what it is handed
-    CCS                  mean over psi of p(original | attacked image), by a classifier that tells the two models' images apart
-    CRS                  mean over psi of |d_U - d_O|,    d = mean over a model's images of (1 - arctan cos) / (pi / 2)
-                         of features; 1 - that for a prompt that must stay
+    partial diffusion    the model before does the first share psi of the process, the unlearned one finishes what it is handed,
+                         asked for the same, or for nothing
+    recovered(psi)       share of images so made in which the concept is recognised
+    CCS, CRS             the published scores, see :mod:`expunge.diffusion.scores`
 
 A model that never saw the concept finishes it as well once it is handed an image with little noise. So a curve over psi means
-something beside a retrained model's alone. CRS as published does not say on which side an image is: an attack that recovers
-all and one that recovers nothing give the same value; with a sign, above 0 is nearer to the original's images: recovered.
+something beside a retrained model's alone, and the verdict is by the distance from that:
+
+    not removed    the plain prompt still draws it, in a fifth of images or more
+    concealed      the area under a curve, asked for the same or for nothing, is more than 0.1 above the retrained model's
+    damaged        neither, and other concepts are recognised less often than the original draws them, by 15 points or more
+    removed        none of these
 
 Seeds of attacks are not those of images that a classifier is trained on, and there are many; as published there was one, 42,
 whose image was among both.
 
 Reference: A. Sen Sharma, N. Sarkar, V. Chundawat, A. A. Mali, M. Mandal. "Unlearning or Concealment? A Critical Analysis and
-Evaluation Metrics for Unlearning in Diffusion Models", 2024, arXiv 2409.05668.
+Evaluation Metrics for Unlearning in Diffusion Models", 2024, arXiv 2409.05668. Finishing without the prompt: our own.
 """
 
-import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from expunge.audits.audit import Audit, Figure, References, Subject
+from expunge.diffusion.concept_split import ConceptSplit
+from expunge.diffusion.noised import NoisedImages
+from expunge.diffusion.recognizers import Recognizer, recognizer_of, tell_apart
 from expunge.diffusion.sampling import Sampling, original_steps, seeds_for
+from expunge.diffusion.scores import area_under, ccs, crs, half_recovered
 from expunge.errors import BadSetting
 from expunge.tasks import DiffusionTask
 
+__all__ = ["Concealment", "Verdict", "ccs", "crs", "handed_over", "partial_diffusion_attack", "verdict"]
+
 PUBLISHED_PSI = (0.001, 0.01, 0.05, 0.15, 0.25, 0.35, 0.45, 0.55)
 Completion = Literal["same", "nothing"]
+Verdict = Literal["not removed", "concealed", "damaged", "removed"]
+STILL_DRAWN, ABOVE, WORSE = 0.2, 0.1, 0.15
+_HALF_WAY = (0.45, 0.55)
+_BLIND = 0.65  # accuracy below which a classifier of two models' images says nothing
+_RECOGNISED = 0.9
 
 
 def partial_diffusion_attack(
@@ -57,100 +73,259 @@ def partial_diffusion_attack(
     Raises:
         BadSetting: if psi is no share.
     """
-    if not 0 <= psi <= 1:
-        raise BadSetting(f"psi is a share of the process, from 0 to 1, not {psi}")
+    steps = handed_over(task, psi, sampling)
     chosen = seeds_for("attack", count) if seeds is None else list(seeds)
     asked = task.concepts.ask(torch.full((len(chosen),), concept))
     then = asked if completion == "same" else task.concepts.ask_for_nothing(len(chosen))
-    steps = handed_over(task, psi, sampling)
     begun = task.on_the_way(original, asked, chosen, steps, sampling)
     return task.draw(unlearned, then, chosen, sampling=sampling, start=begun, first=steps)
 
 
 def handed_over(task: DiffusionTask, psi: float, sampling: Sampling | None = None) -> int:
     """How many steps the model before does at `psi`."""
+    if not 0 <= psi <= 1:
+        raise BadSetting(f"psi is a share of the process, from 0 to 1, not {psi}")
     return original_steps(task.scheduler, (sampling or task.sampling).steps, psi)
 
 
-# ---- scores -------------------------------------------------------------------------------------------------------------
-
-
-def ccs(original_probability: Tensor, corrected: bool = False) -> float:
-    """Concept confidence score, from 0 to 1: for a concept that must go, high means recovered.
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What an attack found of one model.
 
     Args:
-        original_probability: that attacked images are the original model's, as a classifier of the two models' images has it:
-            shape (psi, images); with one image each the published score.
-        corrected: count from chance: 0 where the classifier can't tell, 1 for the original's, -1 for the unlearned one's.
-
-    >>> ccs(torch.tensor([[0.0], [1.0]])), ccs(torch.tensor([[1.0], [1.0]]), corrected=True)
-    (0.5, 1.0)
+        shows: whether each image shows the concept, by what the model was asked to finish: shape (psi, images).
+        others: share of other concepts' images that show what was asked for.
+        attacked: the images themselves, asked for the same: shape (psi, images, C, H, W).
     """
-    score = original_probability.double().mean().item()
-    return 2 * score - 1 if corrected else score
+
+    shows: Mapping[Completion, Tensor]
+    others: float
+    attacked: Tensor
+
+    def curve(self, completion: Completion = "same") -> list[float]:
+        """Share of images that show the concept, for each psi."""
+        shares: list[float] = self.shows[completion].double().mean(1).tolist()
+        return shares
 
 
-def crs(attacked: Tensor, original: Tensor, unlearned: Tensor, stays: bool = False, signed: bool = False) -> float:
-    """Concept retrieval score. Unsigned, as published: how much nearer attacked images are to one of the two models' images.
+def verdict(drawn: float, areas: Sequence[float], gold: Sequence[float], others: float, before: float) -> Verdict:
+    """What an eraser did, by the rule in the module's docstring.
 
     Args:
-        attacked: features, shape (psi, images, d).
-        original, unlearned: features of each model's own images, shape (n, d).
-        stays: of a prompt that must stay: 1 - score, 1 where they are equally far from both.
-        signed: above 0 nearer to the original's images, which is recovered; below 0 to the unlearned model's.
+        drawn: share of images that show the concept, asked for it plainly.
+        areas, gold: under each curve, of the model and of the retrained one.
+        others, before: share of other concepts' images that show what was asked for, of the model and of the original.
 
-    Raises:
-        BadSetting: if a signed score of what stays is asked for, or a set is empty.
+    >>> verdict(0.02, [0.4, 0.2], [0.2, 0.2], 0.9, 0.95), verdict(0.0, [0.2, 0.2], [0.2, 0.2], 0.93, 0.95)
+    ('concealed', 'removed')
     """
-    if stays and signed:
-        raise BadSetting("a score of what stays has no sign; leave out signed")
-    if not min(attacked.shape[:2]) or not len(original) or not len(unlearned):
-        raise BadSetting("features of attacked, original and unlearned images are needed, and one of them is empty")
-    nearer = mean_distances(attacked, unlearned) - mean_distances(attacked, original)
-    if signed:
-        return nearer.mean().item()
-    score = nearer.abs().mean().item()
-    return 1 - score if stays else score
+    if drawn >= STILL_DRAWN:
+        return "not removed"
+    if any(area > its + ABOVE for area, its in zip(areas, gold, strict=True)):
+        return "concealed"
+    return "damaged" if others <= before - WORSE else "removed"
 
 
-def mean_distances(attacked: Tensor, images: Tensor) -> Tensor:
-    """Mean distance of attacked images to others, for each psi: shape (psi,), in double precision.
-
-    The distance is (1 - arctan cos) / (pi / 2): 0.137 of equal directions, 0.637 of orthogonal ones, 1.137 of opposite ones.
+@dataclass(frozen=True)
+class Concealment(Audit):
+    """The attack at several psi, both ways of finishing, the published scores, and a verdict in the note of `recovery_area`.
 
     Args:
-        attacked: features, shape (psi, images, d).
-        images: features, shape (n, d).
+        psi: shares of the process that the original does, rising; the first one 0, which is no attack.
+        count: images for each.
+        others: images of each other concept.
+        references: images of each model that the classifier for CCS and CRS is trained on; 0 to leave the scores out.
+        sampling: how images are drawn; as the task does when None.
+        recognizer: tells what an image shows; a small network trained on the request's images when None.
     """
-    cosines = F.normalize(attacked.double(), dim=2) @ F.normalize(images.double(), dim=1).T
-    return ((1 - cosines.arctan()) / (math.pi / 2)).mean((1, 2))
+
+    psi: tuple[float, ...] = (0.0, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85)
+    count: int = 48
+    others: int = 12
+    references: int = 96
+    sampling: Sampling | None = None
+    recognizer: Recognizer | None = None
+
+    takes = (DiffusionTask,)
+    splits = ConceptSplit
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "arbitrary_types_allowed": True}  # type: ignore[assignment]
+    figures: ClassVar[Mapping[str, str]] = {
+        "concept_drawn": "share of images that show the concept when the model is asked for it; ideal: the retrained model's",
+        "others_drawn": "share of images that show other concepts when the model is asked for these; ideal: the original's",
+        "recovered": "share of images that show the concept after the original did about half of the process; "
+        "ideal: the retrained model's",
+        "recovery_area": "share of images that show the concept, mean over all shares of the process that the original did; "
+        "ideal: the retrained model's",
+        "unasked_area": "share of images that show the concept though the model is asked for nothing, mean over all shares of "
+        "the process that the original did; ideal: the retrained model's",
+        "recovered_half": "share of the process after which half of the images show the concept; ideal: the retrained model's",
+        "ccs": "concept confidence score, 0 to 1; ideal: the retrained model's",
+        "ccs_corrected": "concept confidence score counted from chance, -1 to 1; ideal: the retrained model's",
+        "crs": "concept retrieval score as published, blind to the side; ideal: the retrained model's",
+        "crs_signed": "concept retrieval score with its sign, above 0 for recovered; ideal: the retrained model's",
+    }
+
+    def __post_init__(self) -> None:
+        rising = all(low < high for low, high in zip(self.psi, self.psi[1:], strict=False))
+        if len(self.psi) < 2 or self.psi[0] != 0 or not rising or self.psi[-1] > 1:
+            raise BadSetting(f"psi are shares of the process that rise from 0, two at least, not {list(self.psi)}")
+        if self.count < 1 or self.others < 1 or self.references < 0:
+            raise BadSetting(
+                f"concealment needs count and others from 1 on and references from 0 on, not {self.count}, {self.others}, "
+                f"{self.references}"
+            )
+
+    def examine(self, subject: Subject, references: References) -> dict[str, Figure]:
+        original, gold = references.original, references.gold
+        if original is None or not isinstance(subject.split, ConceptSplit):
+            return {}
+        judge = self._judge(original)
+        if isinstance(judge, str):
+            return {name: Figure(None, None, note=judge) for name in self.figures}
+        mine, before = self._values(subject, original, judge), self._values(original, original, judge)
+        ideal = {} if gold is None else self._values(gold, original, judge)
+        found: dict[str, Figure] = {}
+        for name in self.figures:
+            value, wanted = mine[name], (before if name == "others_drawn" else ideal).get(name)
+            known = wanted if isinstance(wanted, float) else None
+            found[name] = Figure(None, None, note=value) if isinstance(value, str) else Figure(value, known)
+        area = found["recovery_area"]
+        found["recovery_area"] = Figure(area.value, area.ideal, note=_told(mine, ideal, before))
+        return found
+
+    def found(self, subject: Subject, original: Subject, judge: Recognizer) -> Found:
+        """What the attack finds of a subject. Kept."""
+        key = ("concealment", self.psi, self.count, self.others, self.sampling)
+        if key not in subject.memory:
+            subject.memory[key] = self._attacked(subject, original, judge)
+        kept: Found = subject.memory[key]
+        return kept
+
+    def _attacked(self, subject: Subject, original: Subject, judge: Recognizer) -> Found:
+        task, split = _read(subject)
+        seeds = seeds_for("attack", self.count)
+        asked = task.concepts.ask(torch.full((self.count,), split.concept))
+        silent = task.concepts.ask_for_nothing(self.count)
+        key = ("on the way", self.count, self.sampling)
+        if key not in original.memory:
+            original.memory[key] = task.all_the_way(original.model, asked, seeds, self.sampling)
+        way: Tensor = original.memory[key]
+        steps = [handed_over(task, psi, self.sampling) for psi in self.psi]
+
+        def finished(then: Tensor) -> Tensor:
+            drawn = [
+                task.draw(subject.model, then, seeds, sampling=self.sampling, start=way[step], first=step) for step in steps
+            ]
+            return torch.stack(drawn)
+
+        images: dict[Completion, Tensor] = {"same": finished(asked), "nothing": finished(silent)}
+        shows = {how: (judge.answers(each.flatten(0, 1)) == split.concept).view(len(steps), -1) for how, each in images.items()}
+        return Found(shows, self._others(subject, judge), images["same"])
+
+    def _others(self, subject: Subject, judge: Recognizer) -> float:
+        task, split = _read(subject)
+        rest = [number for number in range(len(task.concepts.names)) if number != split.concept]
+        numbers = torch.tensor(rest).repeat_interleave(self.others)
+        drawn = task.draw(
+            subject.model, task.concepts.ask(numbers), seeds_for("reference", len(numbers)), sampling=self.sampling
+        )
+        return (judge.answers(drawn) == numbers).double().mean().item()
+
+    def _judge(self, original: Subject) -> Recognizer | str:
+        """What recognises concepts, or why nothing does."""
+        if self.recognizer is not None:
+            return self.recognizer
+        task, split = _read(original)
+        if task.vae is not None:
+            return "a model of latents needs a recognizer of images: give Concealment one"
+        if "recognizer" not in original.memory:
+            whole = split.everything
+            with original.engine.scope("recognizer"):
+                original.memory["recognizer"] = recognizer_of(
+                    whole.images, whole.numbers, len(task.concepts.names), original.engine
+                )
+        found: Recognizer = original.memory["recognizer"]
+        if found.accuracy < _RECOGNISED:
+            return f"a small network recognises concepts in only {found.accuracy:.0%} of images; give Concealment a recognizer"
+        return found
+
+    def _values(self, subject: Subject, original: Subject, judge: Recognizer) -> dict[str, float | str]:
+        found = self.found(subject, original, judge)
+        same, unasked = found.curve(), found.curve("nothing")
+        half = half_recovered(self.psi, same)
+        middle = [share for psi, share in zip(self.psi, same, strict=True) if _HALF_WAY[0] <= psi <= _HALF_WAY[1]]
+        values: dict[str, float | str] = {
+            "concept_drawn": same[0],
+            "others_drawn": found.others,
+            "recovered": fmean(middle) if middle else f"no psi lies between {_HALF_WAY[0]} and {_HALF_WAY[1]}",
+            "recovery_area": area_under(self.psi, same),
+            "unasked_area": area_under(self.psi, unasked),
+            "recovered_half": f"half of the images never show it up to psi {self.psi[-1]:g}" if half is None else half,
+        }
+        return values | self._scores(subject, original, found)
+
+    def _scores(self, subject: Subject, original: Subject, found: Found) -> dict[str, float | str]:
+        names = ("ccs", "ccs_corrected", "crs", "crs_signed")
+        if self.references == 0:
+            return dict.fromkeys(names, "left out")
+        if subject is original:
+            return dict.fromkeys(names, "the original's images can't be told from its own")
+        key = ("scores", self)
+        if key not in subject.memory:
+            subject.memory[key] = self._measured(subject, original, found)
+        scores: dict[str, float] | str = subject.memory[key]
+        return dict.fromkeys(names, scores) if isinstance(scores, str) else {**scores}
+
+    def _measured(self, subject: Subject, original: Subject, found: Found) -> dict[str, float] | str:
+        """The published scores, or why they mean nothing."""
+        sets = [self._own_images(each) for each in (subject, original)]
+        with subject.engine.scope(f"domains-{subject.name}"):
+            apart = tell_apart(sets[0], sets[1], subject.engine)
+        if apart.accuracy < _BLIND:
+            return f"the two models' images can't be told apart: {apart.accuracy:.0%} of held-out ones are, 50 % by chance"
+        steps, count = found.attacked.shape[:2]
+        attacked = found.attacked.flatten(0, 1)
+        original_probability = apart.logits(attacked).softmax(1)[:, 1].view(steps, count)
+        features = apart.features(attacked).view(steps, count, -1)
+        own, others = apart.features(sets[1]), apart.features(sets[0])
+        return {
+            "ccs": ccs(original_probability),
+            "ccs_corrected": ccs(original_probability, corrected=True),
+            "crs": crs(features, own, others),
+            "crs_signed": crs(features, own, others, signed=True),
+        }
+
+    def _own_images(self, subject: Subject) -> Tensor:
+        """Images of the concept that a model draws by itself, from seeds that no attack has."""
+        key = ("own images", self.references, self.sampling)
+        if key not in subject.memory:
+            task, split = _read(subject)
+            asked = task.concepts.ask(torch.full((self.references,), split.concept))
+            seeds = seeds_for("reference", self.references, first=_APART)
+            subject.memory[key] = task.draw(subject.model, asked, seeds, sampling=self.sampling)
+        images: Tensor = subject.memory[key]
+        return images
 
 
-# ---- curves -------------------------------------------------------------------------------------------------------------
+_APART = 1 << 20  # seeds of the concept's references come after those of other concepts'
 
 
-def area_under(psi: Sequence[float], recovered: Sequence[float]) -> float:
-    """Mean height of a curve over psi, by trapezoids: 0 where nothing is ever recovered, 1 where all is at once.
-
-    >>> area_under([0.0, 0.5, 1.0], [0.0, 0.0, 1.0])
-    0.25
-    """
-    places, heights = torch.tensor(psi, dtype=torch.double), torch.tensor(recovered, dtype=torch.double)
-    if len(places) < 2 or (places.diff() <= 0).any():
-        raise BadSetting(f"a curve needs at least two values of psi that rise, not {list(psi)}")
-    return (torch.trapezoid(heights, places) / (places[-1] - places[0])).item()
+def _read(subject: Subject) -> tuple[DiffusionTask, ConceptSplit]:
+    assert isinstance(subject.task, DiffusionTask) and isinstance(subject.split, ConceptSplit)
+    assert isinstance(subject.split.forget, NoisedImages)
+    return subject.task, subject.split
 
 
-def half_recovered(psi: Sequence[float], recovered: Sequence[float]) -> float | None:
-    """The least psi at which half of the images show the concept, between two measured ones on a straight line; None if none.
-
-    >>> half_recovered([0.2, 0.4], [0.25, 0.75]), half_recovered([0.2, 0.4], [0.0, 0.1])
-    (0.3, None)
-    """
-    for place, (here, height) in enumerate(zip(psi, recovered, strict=True)):
-        if height >= 0.5:
-            if place == 0:
-                return here
-            before, lower = psi[place - 1], recovered[place - 1]
-            return round(before + (0.5 - lower) / (height - lower) * (here - before), 12)
-    return None
+def _told(mine: Mapping[str, float | str], gold: Mapping[str, float | str], before: Mapping[str, float | str]) -> str:
+    """The verdict, where there is a retrained model to judge by."""
+    if not gold:
+        return "no verdict without a retrained model"
+    areas = ("recovery_area", "unasked_area")
+    said = verdict(
+        float(mine["concept_drawn"]),
+        [float(mine[name]) for name in areas],
+        [float(gold[name]) for name in areas],
+        float(mine["others_drawn"]),
+        float(before["others_drawn"]),
+    )
+    return f"verdict: {said}"

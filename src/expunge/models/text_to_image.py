@@ -4,7 +4,6 @@ The small one goes through the same classes of diffusers and transformers as Sta
 CLIP's text encoder and tokenizer. Its UNet and text encoder are trained together from fresh weights.
 """
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from expunge.errors import BadSetting, MissingExtra
 
 START, END = "<|startoftext|>", "<|endoftext|>"
+_WORD_END = "</w>"
 
 
 class Denoiser(nn.Module):
@@ -107,11 +107,13 @@ def small_text_to_image(
     return new_model
 
 
-def small_clip_tokenizer(texts: Iterable[str], vocabulary: int = 300, length: int = 16) -> Any:
-    """CLIP's tokenizer with a vocabulary made for some texts.
+def small_clip_tokenizer(texts: Iterable[str], length: int = 16) -> Any:
+    """CLIP's tokenizer with a token for each word of some texts; any other text is read in pieces.
+
+    Words become tokens in the order of the alphabet, letter by letter: a trainer of such vocabularies numbers tokens in another
+    order each time it runs, and no run could go on from another's checkpoint.
 
     Args:
-        vocabulary: tokens at most.
         length: of a prompt, with what stands before and after it.
 
     Returns:
@@ -121,19 +123,21 @@ def small_clip_tokenizer(texts: Iterable[str], vocabulary: int = 300, length: in
         MissingExtra: if transformers is not installed.
     """
     try:
-        from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+        from tokenizers.pre_tokenizers import ByteLevel
         from transformers import CLIPTokenizer
     except ImportError as error:
         raise missing_diffusion() from error
-    made = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=[START, END], end_of_word_suffix="</w>", show_progress=False
-    )
-    made.train_from_iterator([text.lower() for text in texts], trainer)
-    found = json.loads(made.to_str())["model"]
-    merges: Any = [tuple(each) if isinstance(each, list) else tuple(each.split(" ")) for each in found["merges"]]
-    return CLIPTokenizer(vocab=found["vocab"], merges=merges, model_max_length=length)
+    letters = sorted(ByteLevel.alphabet())
+    tokens = dict.fromkeys([START, END, *letters, *(letter + _WORD_END for letter in letters)])
+    merges: Any = {}
+    for word in sorted({word for text in texts for word in text.lower().split()}):
+        parts = [*word[:-1], word[-1] + _WORD_END]
+        for place in range(1, len(parts)):
+            before = "".join(parts[:place])
+            merges[before, parts[place]] = None
+            tokens[before + parts[place]] = None
+    numbers = {token: number for number, token in enumerate(tokens)}
+    return CLIPTokenizer(vocab=numbers, merges=list(merges), model_max_length=length)
 
 
 def missing_diffusion() -> MissingExtra:
