@@ -7,14 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from expunge.diffusion import Concepts, ConceptSplit, Sampling, concept_split, prompted, token_encoder
+from expunge.diffusion import Concepts, ConceptSplit, Sampling, concept_split, prompted, seeds_for, token_encoder
 from expunge.engine import Engine
-from expunge.methods import Retrain
+from expunge.methods import Method, Retrain
 from expunge.models.text_to_image import Denoiser, small_clip_tokenizer
 from expunge.optimizers import Optimizer
 from expunge.tasks import DiffusionTask
 
 NAMES = ("rows", "columns", "chequers", "corner")
+ROWS, COLUMNS, CHEQUERS, CORNER = range(4)
 TEMPLATES = ("a photo of {}", "{}")
 LENGTH, WIDTH = 6, 64
 RECIPE = Retrain(epochs=300, optimizer=Optimizer("adamw", 8e-3), clip_norm=1.0)
@@ -130,3 +131,15 @@ def _trained() -> nn.Module:
 def trained() -> nn.Module:
     """A model that draws all four; a copy."""
     return copy.deepcopy(_trained())
+
+
+def share(model: nn.Module, concept: int, of: int | None = None) -> float:
+    """Of images that a concept is asked for, how many show it, or another one."""
+    asked = concepts().ask(torch.full((16,), concept))
+    drawn = task().draw(model, asked, seeds_for("show", 16))
+    return (shown(drawn) == (concept if of is None else of)).float().mean().item()
+
+
+def run(method: Method, engine: Engine | None = None) -> nn.Module:
+    """What a method makes of the trained model."""
+    return method(trained(), task(), split(), engine or Engine(progress=False))

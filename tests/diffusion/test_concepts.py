@@ -4,8 +4,9 @@ import pytest
 import torch
 
 import tiny_diffusion
-from expunge.diffusion import Concepts, numbered, prompted
+from expunge.diffusion import Concepts, numbered, prompted, token_encoder
 from expunge.errors import BadSetting
+from expunge.models.text_to_image import small_clip_tokenizer
 
 
 def lengths(texts):
@@ -27,6 +28,16 @@ def test_another_concept_is_asked_for_in_the_same_way():
     assert torch.equal(concepts.instead(asked, of=3, other=1), concepts.ask(torch.tensor([1, 1, 1]), ways))
     classes = numbered(["a", "b", "c"])
     assert classes.instead(torch.tensor([2, 2]), of=2, other=0).tolist() == [0, 0]
+
+
+def test_the_last_token_of_a_name_is_found_in_every_prompt():
+    tokenizer = small_clip_tokenizer(["a photo of grumpy cat by night", "cat"])
+    concepts = prompted(["grumpy cat", "cat"], token_encoder(tokenizer, 8), ["{}", "a photo of {}", "{} by night"])
+    (cat,) = tokenizer("cat").input_ids[1:-1]
+    assert concepts.places.tolist() == [[2, 5, 2], [1, 4, 1]]
+    assert (concepts.conditions.gather(2, concepts.places[:, :, None]) == cat).all()
+    cut_off = prompted(["grumpy cat"], token_encoder(tokenizer, 3), ["a photo of {}"])
+    assert cut_off.places.tolist() == [[1]]  # of a name that does not fit the last token that does
 
 
 def test_digests_tell_concepts_apart():

@@ -91,9 +91,9 @@ def test_the_methods_that_take_some_kinds_of_task_alone():
     assert len(of_language) == 13
     assert refused == {
         **{name: {"classification", "regression", "links", "nodes", "recommendation", "diffusion"} for name in of_language},
-        **{name: {*alone - {"diffusion"}, "recommendation"} for name in ("esd", "concept-ablation", "sdd")},
+        **{name: {*alone - {"diffusion"}, "recommendation"} for name in ("esd", "concept-ablation", "sdd", "uce", "rece")},
         "random-labels": {"regression", "links", "recommendation", "language", "diffusion"},
-        "salun": {"links", "recommendation", "language", "diffusion"},
+        "salun": {"links", "recommendation", "language"},
         "gaussian-amnesiac": {"classification", "links", "nodes", "recommendation", "language", "diffusion"},
         "ridge-downdate": {"classification", "links", "nodes", "recommendation", "language", "diffusion"},
         "d2dgn": others,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import tiny_diffusion
-from expunge.diffusion import Sampling, seeds_for
+from expunge.diffusion import Sampling
 from expunge.engine import Engine
 from expunge.errors import BadSetting, Diverged
 from expunge.methods import ESD, SDD, ConceptAblation
@@ -15,8 +15,8 @@ from expunge.methods.esd import away_from
 from expunge.models.text_to_image import Denoiser
 from expunge.optimizers import Optimizer
 from tiny import same_weights
+from tiny_diffusion import CHEQUERS, COLUMNS, CORNER, ROWS, run, share
 
-ROWS, COLUMNS, CHEQUERS, CORNER = range(4)
 ERASERS = {
     "esd-x": ESD(steps=80, drawn=16),
     "esd-u": ESD(steps=60, drawn=16, where="others"),
@@ -24,22 +24,6 @@ ERASERS = {
     "concept-ablation": ConceptAblation(steps=250, where="all"),
     "sdd": SDD(steps=100, drawn=16, decay=0.95, refresh=50, optimizer=Optimizer("adam", 3e-4)),
 }
-
-
-def drawn(model, concept, count=16):
-    task = tiny_diffusion.task()
-    return task.draw(model, task.concepts.ask(torch.full((count,), concept)), seeds_for("show", count))
-
-
-def share(model, concept, of=None):
-    """Of images that a concept is asked for, how many show it, or another one."""
-    return (tiny_diffusion.shown(drawn(model, concept)) == (concept if of is None else of)).float().mean().item()
-
-
-def run(method, engine=None, split=None):
-    return method(
-        tiny_diffusion.trained(), tiny_diffusion.task(), split or tiny_diffusion.split(), engine or Engine(progress=False)
-    )
 
 
 @pytest.mark.parametrize("name", ERASERS)

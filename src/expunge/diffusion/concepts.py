@@ -21,11 +21,13 @@ class Concepts:
         names: of the concepts, by number.
         conditions: what asks for each in several ways, shape (concepts, ways, ...): tokens, or numbers of classes.
         nothing: the condition that asks for nothing, shape (...).
+        places: of prompts, where the last token of the concept's name stands, shape (concepts, ways).
     """
 
     names: tuple[str, ...]
     conditions: Tensor
     nothing: Tensor
+    places: Tensor | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.names)) < len(self.names) or not self.names:
@@ -95,7 +97,10 @@ def prompted(names: Sequence[str], encode: Callable[[Sequence[str]], Tensor], te
     if not templates or not all("{}" in template for template in templates):
         raise BadSetting(f"templates of prompts have {{}} where the concept's name stands, unlike {list(templates)}")
     tokens = encode([template.format(name) for name in names for template in templates])
-    return Concepts(tuple(names), tokens.view(len(names), len(templates), -1), encode([""])[0])
+    nothing = encode([""])[0]
+    until = encode([template.partition("{}")[0] + name for name in names for template in templates])
+    places = _last_tokens(until, nothing).view(len(names), len(templates))
+    return Concepts(tuple(names), tokens.view(len(names), len(templates), -1), nothing, places)
 
 
 def numbered(names: Sequence[str]) -> Concepts:
@@ -121,3 +126,12 @@ def token_encoder(tokenizer: Any, length: int | None = None) -> Callable[[Sequen
         return tokens
 
     return encode
+
+
+def _last_tokens(texts: Tensor, nothing: Tensor) -> Tensor:
+    """Where the last token of each text stands, before the end of text: shape (n,).
+
+    The empty text is a beginning, where there is one, and the end, which stands in all places after it too.
+    """
+    is_end = texts == nothing[-1]
+    return (is_end.int().argmax(1) + ~is_end.any(1) * texts.shape[1] - 1).clamp_min(0)

@@ -34,6 +34,7 @@ from expunge.methods.pga import PGA
 from expunge.methods.prompt_guard import PromptGuard
 from expunge.methods.random_labels import RandomLabels
 from expunge.methods.rec_eraser import RecEraser
+from expunge.methods.rece import RECE
 from expunge.methods.reset_rows import ResetRows
 from expunge.methods.retrain import Retrain
 from expunge.methods.ridge_downdate import RidgeDowndate
@@ -46,6 +47,7 @@ from expunge.methods.sdd import SDD
 from expunge.methods.shrink_perturb import ShrinkPerturb
 from expunge.methods.sim_npo import SimNPO
 from expunge.methods.ssd import SSD
+from expunge.methods.uce import UCE
 from expunge.methods.undial import UNDIAL
 from expunge.methods.unlink import Unlink
 from expunge.methods.unstar import UnSTAR
@@ -109,6 +111,8 @@ METHODS = by_name(
         ESD,
         ConceptAblation,
         SDD,
+        UCE,
+        RECE,
     )  # in the papers' order
 )
 
@@ -121,11 +125,13 @@ __all__ = [
     "METHODS",
     "NPO",
     "PGA",
+    "RECE",
     "RMU",
     "SCIF",
     "SCRUB",
     "SDD",
     "SSD",
+    "UCE",
     "UNDIAL",
     "WGA",
     "WHP",

@@ -17,7 +17,7 @@ from expunge.split import Split
 from expunge.tasks import DiffusionTask, Task
 
 Where = Literal["cross-attention", "key-value", "self-attention", "others", "network", "all"]
-_CROSS, _SELF, _TEXT = ".attn2.", ".attn1.", "text_encoder."
+CROSS_ATTENTION, _SELF, _TEXT = ".attn2.", ".attn1.", "text_encoder."
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,11 @@ def learning(model: nn.Module, where: Where) -> Iterator[None]:
 def _belongs(name: str, where: Where) -> bool:
     """Whether a weight is a part of what learns, by the names that diffusers gives."""
     if where == "cross-attention":
-        return _CROSS in name
+        return CROSS_ATTENTION in name
     if where == "key-value":
-        return _CROSS in name and (".to_k." in name or ".to_v." in name)
+        return CROSS_ATTENTION in name and (".to_k." in name or ".to_v." in name)
     if where == "self-attention":
         return _SELF in name and not name.startswith(_TEXT)
     if where == "others":
-        return _CROSS not in name and not name.startswith(_TEXT)
+        return CROSS_ATTENTION not in name and not name.startswith(_TEXT)
     return where == "all" or not name.startswith(_TEXT)

@@ -3,8 +3,9 @@
     m = 1[ |grad_theta L_forget(theta_o)| among the largest `saliency` share ]
     theta = theta_o + m * (theta' - theta_o),     theta' trained with wrong labels on what goes and true ones on what stays
 
-Where targets are real numbers, theta' is trained with targets drawn from a Gaussian, as Gaussian-Amnesiac has them. Weights
-outside the mask are put back after every step: masking gradients alone leaks through momentum and weight decay.
+Where targets are real numbers, theta' is trained with targets drawn from a Gaussian, as Gaussian-Amnesiac has them. A diffusion
+model learns to answer the concept's prompt, on its images, as it answers another concept's prompt there. Weights outside the
+mask are put back after every step: masking gradients alone leaks through momentum and weight decay.
 
 Reference: C. Fan, J. Liu, Y. Zhang, E. Wong, D. Wei, S. Liu. "SalUn: Empowering Machine Unlearning via Gradient-based Weight
 Saliency in Both Image Classification and Generation", ICLR 2024, arXiv 2310.12508.
@@ -19,14 +20,15 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from expunge.engine import Engine
+from expunge.diffusion.noised import NoisedImages
+from expunge.engine import Engine, Loss
 from expunge.gradients import mean_gradient
 from expunge.methods.gaussian_amnesiac import with_gaussian_targets
 from expunge.methods.method import Method
 from expunge.methods.random_labels import relabelled, wrong_and_right
 from expunge.optimizers import Optimizer, Schedule
-from expunge.split import Split, Stream, paired
-from expunge.tasks import ClassificationTask, RegressionTask, Task
+from expunge.split import Pair, Split, Stream, paired
+from expunge.tasks import ClassificationTask, DiffusionTask, RegressionTask, Task
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class SalUn(Method):
     optimizer: Optimizer = Optimizer("adam", 2e-3)
     schedule: Schedule = "cosine"
 
-    takes: ClassVar[tuple[type[Task[Any]], ...]] = (ClassificationTask, RegressionTask)
+    takes: ClassVar[tuple[type[Task[Any]], ...]] = (ClassificationTask, RegressionTask, DiffusionTask)
     why_not: ClassVar[str] = (
         "it needs wrong answers to teach, and an edge or a choice has none but that it is none; take neggrad-plus, or amun"
     )
@@ -62,15 +64,41 @@ class SalUn(Method):
     def unlearn(self, student: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:
         gradient = mean_gradient(student, lambda model, batch: task.losses(task.outputs(model, batch), batch), split.forget)
         optimizer = Masked(self.optimizer, saliency_mask(gradient, self.saliency))
-        false: Stream
-        if isinstance(task, RegressionTask):
-            false = with_gaussian_targets(task, split, engine)
+        if isinstance(task, DiffusionTask):
+            false, loss = _always_asked(split.forget), _as_another_concept(task, self.forget_weight)
         else:
-            assert isinstance(task, ClassificationTask)
-            false = relabelled(task, split.forget, engine)
+            false, loss = _with_wrong_targets(task, split, engine), wrong_and_right(task, self.forget_weight)
         stream = paired(false, split.retain, self.epoch_of)
-        loss = wrong_and_right(task, self.forget_weight)
         return engine.fit(student, loss, stream, epochs=self.epochs, optimizer=optimizer, schedule=self.schedule)
+
+
+def _with_wrong_targets(task: Task[Any], split: Split, engine: Engine) -> Stream:
+    """What goes, with another class, or with numbers from a Gaussian."""
+    if isinstance(task, RegressionTask):
+        return with_gaussian_targets(task, split, engine)
+    assert isinstance(task, ClassificationTask)
+    return relabelled(task, split.forget, engine)
+
+
+def _as_another_concept(task: DiffusionTask, weight: float) -> Loss:
+    """The loss of a diffusion model: on images that go it learns its own answer to the next concept's prompt."""
+    count = len(task.concepts.names)
+
+    def loss(model: nn.Module, pair: Pair) -> dict[str, Tensor]:
+        noisy, times, conditions, _, numbers = pair.forget
+        of = int(numbers[0])
+        with torch.no_grad():
+            wanted = model(noisy, times, task.concepts.instead(conditions, of, (of + 1) % count))
+        false = task.divergence(model(noisy, times, conditions), wanted)
+        true = task.losses(task.outputs(model, pair.retain), pair.retain)
+        return {"forget": weight * false, "retain": (1 - weight) * true}
+
+    return loss
+
+
+def _always_asked(stream: Stream) -> Stream:
+    """Images whose concept is asked for in every row, where the stream can do that."""
+    return stream.always_asked() if isinstance(stream, NoisedImages) else stream
 
 
 def saliency_mask(gradient: dict[str, Tensor], share: float) -> dict[str, Tensor]:
