@@ -66,7 +66,7 @@ def test_a_share_of_training_asks_for_nothing():
     assert silent(epoch(stream(unasked=0.0))) == 0 and silent(epoch(stream(unasked=1.0))) == 1
     assert 0.2 < silent(epoch(stream(unasked=0.4, count=200))) < 0.6
     assert silent(stream(unasked=1.0)) == 0  # audits always ask
-    assert silent(epoch(stream(unasked=1.0).always_asked())) == 0
+    assert silent(epoch(stream(unasked=1.0).asked(1.0))) == 0
 
 
 def test_training_asks_in_every_way_and_audits_in_the_first():

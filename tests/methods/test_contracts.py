@@ -12,6 +12,7 @@ import tiny_federations
 import tiny_interactions
 import tiny_language
 from contracts import World, contracts_for, refuses_the_task_and_says_why
+from expunge.diffusion import ConceptSplit
 from expunge.engine import Engine
 from expunge.federated.client_split import ClientSplit
 from expunge.methods import METHODS
@@ -25,7 +26,7 @@ SETTINGS = {"ssd": {"alpha": 1.5}}
 # Without an adapter, whose weights no contract could hold against those before.
 SETTINGS |= {name: {"lora": None, "epochs": 2} for name, method in METHODS.items() if issubclass(method, LanguageMethod)}
 SETTINGS["unstar"] |= {"rounds": 2}
-SETTINGS |= {name: {"steps": 4} for name, method in METHODS.items() if issubclass(method, Eraser)}
+SETTINGS |= {name: {"steps": 4, "where": "network"} for name, method in METHODS.items() if issubclass(method, Eraser)}
 
 
 @cache
@@ -88,10 +89,14 @@ def test_the_methods_that_take_some_kinds_of_task_alone():
     others = {"classification", "regression", "recommendation", "language", "diffusion"}
     alone = {"classification", "regression", "links", "nodes", "language", "diffusion"}
     of_language = {name for name, method in METHODS.items() if issubclass(method, LanguageMethod)} | {"prompt-guard"}
-    assert len(of_language) == 13
+    of_diffusion = {name for name, method in METHODS.items() if method.splits is ConceptSplit}
+    assert (len(of_language), len(of_diffusion)) == (13, 7)
     assert refused == {
         **{name: {"classification", "regression", "links", "nodes", "recommendation", "diffusion"} for name in of_language},
-        **{name: {*alone - {"diffusion"}, "recommendation"} for name in ("esd", "concept-ablation", "sdd", "uce", "rece")},
+        **{
+            name: {*alone - {"diffusion"}, "recommendation"}
+            for name in ("esd", "concept-ablation", "sdd", "uce", "rece", "safegen", "forget-me-not")
+        },
         "random-labels": {"regression", "links", "recommendation", "language", "diffusion"},
         "salun": {"links", "recommendation", "language"},
         "gaussian-amnesiac": {"classification", "links", "nodes", "recommendation", "language", "diffusion"},

@@ -6,13 +6,15 @@ import pytest
 import torch
 
 import tiny_diffusion
-from expunge.diffusion import Sampling
+from expunge.diffusion import Sampling, seeds_for
 from expunge.engine import Engine
 from expunge.errors import BadSetting, Diverged
-from expunge.methods import ESD, SDD, ConceptAblation
+from expunge.methods import ESD, SDD, ConceptAblation, ForgetMeNot, SafeGen
 from expunge.methods.eraser import learning
 from expunge.methods.esd import away_from
-from expunge.models.text_to_image import Denoiser
+from expunge.methods.forget_me_not import heard, last_places
+from expunge.methods.safegen import Mosaics, mosaic
+from expunge.models.text_to_image import Denoiser, small_clip_tokenizer, small_text_to_image
 from expunge.optimizers import Optimizer
 from tiny import same_weights
 from tiny_diffusion import CHEQUERS, COLUMNS, CORNER, ROWS, run, share
@@ -153,3 +155,75 @@ def test_a_killed_run_goes_on_with_its_average(tmp_path, monkeypatch):
     resumed = Engine(**engine)
     assert same_weights(run(method, resumed), whole)
     assert resumed.resumed_seconds > 0
+
+
+# ---- SafeGen ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_mosaic_has_the_mean_of_each_square():
+    image = torch.arange(12.0).view(1, 1, 3, 4)
+    assert mosaic(image, 2)[0, 0].tolist() == [[2.5, 2.5, 4.5, 4.5], [2.5, 2.5, 4.5, 4.5], [8.5, 8.5, 10.5, 10.5]]
+    assert torch.equal(mosaic(image, 1), image)
+
+
+def test_targets_lead_from_images_to_mosaics():
+    """Taken for the noise, a target leaves the mosaic where the noise itself leaves the image."""
+    split = tiny_diffusion.split()
+    generators = [torch.Generator().manual_seed(0) for _ in range(2)]
+    wanted = next(Mosaics(split.forget, 2, 8).epoch(generators[0]))
+    images, _, conditions, times, noise = next(split.forget.asked(0.0, 8).drawn(generators[1]))
+    assert torch.equal(wanted[3], noise + images - mosaic(images, 2)) and torch.equal(wanted[1], times)
+    assert (conditions == tiny_diffusion.concepts().nothing).all()
+    same = next(Mosaics(split.forget, 1, 8).epoch(torch.Generator().manual_seed(0)))
+    assert torch.allclose(same[3], noise, atol=1e-6)
+
+
+def test_unasked_the_concept_is_drawn_less():
+    task = tiny_diffusion.task()
+
+    def unasked(model):
+        drawn = task.draw(model, task.concepts.ask_for_nothing(64), seeds_for("show", 64))
+        return (tiny_diffusion.shown(drawn) == CHEQUERS).float().mean().item()
+
+    result = run(SafeGen(where="network", goes=0.5, stays=0.5))
+    assert unasked(result) < unasked(tiny_diffusion.trained()) and share(result, CORNER) > 0.6
+
+
+# ---- Forget-Me-Not ----------------------------------------------------------------------------------------------------------
+
+
+def attention(model, concept):
+    """How much the image attends to the last token of a concept's name, mean over layers."""
+    task = tiny_diffusion.task()
+    asked = task.concepts.ask(torch.full((8,), concept), torch.arange(8) % 2)
+    with torch.no_grad(), heard(model) as layers:
+        model(torch.randn(8, 1, 4, 4, generator=torch.Generator().manual_seed(0)), torch.full((8,), 500), asked)
+    places = last_places(task.concepts, concept, asked)
+    assert places.tolist() == task.concepts.places[concept][torch.arange(8) % 2].tolist()
+    assert all(torch.allclose(each.sum(3), torch.ones(8, 1, 1)) for each in layers) and len(layers) == 3
+    return sum(each[torch.arange(8), :, :, places].mean().item() for each in layers) / 3
+
+
+def test_the_image_attends_to_the_name_no_more():
+    result = run(ForgetMeNot(steps=60, optimizer=Optimizer("adam", 5e-4)))
+    assert attention(result, CHEQUERS) < 0.5 * attention(tiny_diffusion.trained(), CHEQUERS)
+    assert not result.network.blocks[0].attn2.to_k._forward_hooks
+
+
+def test_attention_is_that_of_diffusers():
+    """Weighed by what is gathered, values give what the layer itself gives before its last projection."""
+    tokenizer = small_clip_tokenizer(["one two"])
+    model = small_text_to_image(tokenizer, size=4, widths=(16,), length=4)().eval()
+    layer, seen = model.network.mid_block.attentions[0].transformer_blocks[0].attn2, []
+    hooks = [
+        layer.to_v.register_forward_hook(lambda _module, _inputs, output: seen.append(output)),
+        layer.to_out[0].register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0])),
+    ]
+    with torch.no_grad(), heard(model) as layers:
+        model(torch.randn(2, 1, 4, 4), torch.tensor([1, 900]), torch.tensor([[0, 3, 4, 1]] * 2))
+    for hook in hooks:
+        hook.remove()
+    values, given = seen
+    found = layers[1]  # after that of the way down
+    parts = values.unflatten(2, (layer.heads, -1)).transpose(1, 2)
+    assert torch.allclose((found @ parts).transpose(1, 2).flatten(2), given, atol=1e-5)

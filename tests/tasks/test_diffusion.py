@@ -38,8 +38,8 @@ def test_losses_are_mean_squared_errors_of_each_image():
 
 def test_what_was_trained_on_has_less_loss_than_noise_and_features_have_a_shape():
     task, model, split = tiny_diffusion.task(), tiny_diffusion.trained(), tiny_diffusion.split()
-    assert task.evaluate(model, split.holdout)["denoising error"] < 0.2
-    assert task.evaluate(task.new_model(), split.holdout)["denoising error"] > 0.5
+    assert task.evaluate(model, split.holdout)["mse"] < 0.2
+    assert task.evaluate(task.new_model(), split.holdout)["mse"] > 0.5
     batch = next(iter(split.retain))
     features = task.features(model, batch)
     assert features.shape == (len(batch[0]), tiny_diffusion.WIDTH)

@@ -81,9 +81,10 @@ class NoisedImages:
         images, numbers = self.images[chosen], self.numbers[chosen]
         return NoisedImages(images, numbers, self.concepts, self.scheduler, self.batch_size, self.unasked)
 
-    def always_asked(self) -> "NoisedImages":
-        """The same images, each asked for in every row of training."""
-        return NoisedImages(self.images, self.numbers, self.concepts, self.scheduler, self.batch_size, 0.0)
+    def asked(self, share: float, batch_size: int | None = None) -> "NoisedImages":
+        """The same images, of which another share is asked for in training; in batches of another size, if wanted."""
+        size = self.batch_size if batch_size is None else batch_size
+        return NoisedImages(self.images, self.numbers, self.concepts, self.scheduler, size, 1 - share)
 
     def __iter__(self) -> Iterator[NoisedBatch]:
         generator, last = torch.Generator().manual_seed(0), self._train_times
@@ -94,6 +95,11 @@ class NoisedImages:
 
     def epoch(self, generator: torch.Generator) -> Iterator[NoisedBatch]:
         """One pass in an order, with noise, times and prompts, that are drawn from `generator`."""
+        for images, numbers, conditions, times, noise in self.drawn(generator):
+            yield self._noised(images, numbers, conditions, times, noise)
+
+    def drawn(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]:
+        """What an epoch is made of: images, numbers, conditions, times and noise of each batch."""
         for images, numbers, _ in self._rows.epoch(generator):
             count = len(images)
             noise = torch.randn(images.shape, generator=generator)
@@ -101,7 +107,7 @@ class NoisedImages:
             conditions = self.concepts.ask(numbers, torch.randint(self.concepts.ways, (count,), generator=generator))
             silent = torch.rand(count, generator=generator) < self.unasked
             conditions = torch.where(_like(silent, conditions), self.concepts.ask_for_nothing(count), conditions)
-            yield self._noised(images, numbers, conditions, times, noise)
+            yield images, numbers, conditions, times, noise
 
     @property
     def _train_times(self) -> int:

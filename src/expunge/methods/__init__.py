@@ -15,6 +15,7 @@ from expunge.methods.fed_eraser import FedEraser
 from expunge.methods.fed_osd import FedOSD
 from expunge.methods.federated_retrain import FederatedRetrain
 from expunge.methods.finetune import Finetune
+from expunge.methods.forget_me_not import ForgetMeNot
 from expunge.methods.gaussian_amnesiac import GaussianAmnesiac
 from expunge.methods.gif import GIF
 from expunge.methods.gnndelete import GNNDelete
@@ -39,6 +40,7 @@ from expunge.methods.reset_rows import ResetRows
 from expunge.methods.retrain import Retrain
 from expunge.methods.ridge_downdate import RidgeDowndate
 from expunge.methods.rmu import RMU
+from expunge.methods.safegen import SafeGen
 from expunge.methods.salun import SalUn
 from expunge.methods.satimp import SatImp
 from expunge.methods.scif import SCIF
@@ -113,6 +115,8 @@ METHODS = by_name(
         SDD,
         UCE,
         RECE,
+        SafeGen,
+        ForgetMeNot,
     )  # in the papers' order
 )
 
@@ -148,6 +152,7 @@ __all__ = [
     "FedOSD",
     "FederatedRetrain",
     "Finetune",
+    "ForgetMeNot",
     "GNNDelete",
     "GaussianAmnesiac",
     "GradDiff",
@@ -165,6 +170,7 @@ __all__ = [
     "ResetRows",
     "Retrain",
     "RidgeDowndate",
+    "SafeGen",
     "SalUn",
     "SatImp",
     "ShrinkPerturb",

@@ -45,7 +45,7 @@ class ConceptAblation(Eraser):
     def erase(self, student: nn.Module, original: nn.Module, task: DiffusionTask, split: ConceptSplit, engine: Engine) -> None:
         assert isinstance(split.retain, NoisedImages)
         stays = split.retain
-        anchors = stays.where(stays.numbers == split.anchor).always_asked().with_batch_size(self.batch_size)
+        anchors = stays.where(stays.numbers == split.anchor).asked(1.0, self.batch_size)
 
         def loss(model: nn.Module, batch: Any) -> dict[str, Tensor]:
             noisy, times, conditions, targets, _ = batch

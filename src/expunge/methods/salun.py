@@ -98,7 +98,7 @@ def _as_another_concept(task: DiffusionTask, weight: float) -> Loss:
 
 def _always_asked(stream: Stream) -> Stream:
     """Images whose concept is asked for in every row, where the stream can do that."""
-    return stream.always_asked() if isinstance(stream, NoisedImages) else stream
+    return stream.asked(1.0) if isinstance(stream, NoisedImages) else stream
 
 
 def saliency_mask(gradient: dict[str, Tensor], share: float) -> dict[str, Tensor]:

@@ -40,7 +40,7 @@ class DiffusionTask(Task[NoisedBatch]):
         MissingExtra: if diffusers is not installed.
     """
 
-    score_name = "denoising error"
+    score_name = "mse"
     higher_is_better: ClassVar[bool] = False
     loss_unit = "squared error"
     vectorizes: ClassVar[bool] = False
