@@ -95,7 +95,8 @@ def tables(study: dict[str, Any], chosen: Sequence[str] = ()) -> str:
 
 def table(case: str, methods: dict[str, dict[str, dict[str, Any]]]) -> str:
     """One case; metrics that no method has are left out."""
-    shown = [metric for metric in COLUMNS if any(metric in rows for rows in methods.values())]
+    measured = {metric for rows in methods.values() for metric, row in rows.items() if row["mean"] is not None}
+    shown = [metric for metric in COLUMNS if metric in measured]
     federated = "client_passes" in shown
     shown = [metric for metric in shown if metric not in (OF_OTHERS if federated else OF_FEDERATIONS)]
     if "model_utility" not in shown:
