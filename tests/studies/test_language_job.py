@@ -175,14 +175,14 @@ class Mortal:
 
 def test_a_killed_run_goes_on_with_what_was_made(files, unaudited):
     whole = Mortal()
-    run_language(job(generator=whole, rationale=True, rounds=4), "whole")
+    run_language(job(generator=whole, rationale=True, rounds=3), "whole")
     for dies_at in (3, whole.calls):  # before the first training, and in the last round that made something
         out = f"killed-{dies_at}"
         with pytest.raises(KeyboardInterrupt):
-            run_language(job(generator=Mortal(dies_at), rationale=True, rounds=4), out)
+            run_language(job(generator=Mortal(dies_at), rationale=True, rounds=3), out)
         assert not Path(out, "audit.json").exists() and list(Path(out, "work").rglob("anti-samples.jsonl"))
         again = Mortal()
-        run_language(job(generator=again, rationale=True, rounds=4), out)
+        run_language(job(generator=again, rationale=True, rounds=3), out)
         assert again.calls == whole.calls - dies_at + 1
         assert_same(tensors(f"{out}/adapter/adapter_model.safetensors"), tensors("whole/adapter/adapter_model.safetensors"))
         assert Path(out, "anti-samples.jsonl").read_bytes() == Path("whole/anti-samples.jsonl").read_bytes()
