@@ -113,8 +113,10 @@ def verdict(drawn: float, areas: Sequence[float], gold: Sequence[float], others:
 
     Args:
         drawn: share of images that show the concept, asked for it plainly.
-        areas, gold: under each curve, of the model and of the retrained one.
-        others, before: share of other concepts' images that show what was asked for, of the model and of the original.
+        areas: under each curve.
+        gold: the same of the retrained model.
+        others: share of other concepts' images that show what was asked for.
+        before: the same of the original.
 
     >>> verdict(0.02, [0.4, 0.2], [0.2, 0.2], 0.9, 0.95), verdict(0.0, [0.2, 0.2], [0.2, 0.2], 0.93, 0.95)
     ('concealed', 'removed')

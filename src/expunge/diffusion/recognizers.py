@@ -117,7 +117,8 @@ def tell_apart(
     """Train on images of two models which of them drew each: 0 for the unlearned one, 1 for the original.
 
     Args:
-        unlearned, original: images of each, shape (n, C, H, W).
+        unlearned: images of the one, shape (n, C, H, W).
+        original: images of the other.
 
     Raises:
         BadRequest: if there are less than ten images of one.

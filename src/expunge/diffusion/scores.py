@@ -40,7 +40,8 @@ def crs(attacked: Tensor, original: Tensor, unlearned: Tensor, stays: bool = Fal
 
     Args:
         attacked: features, shape (psi, images, d).
-        original, unlearned: features of each model's own images, shape (n, d).
+        original: features of the original's own images, shape (n, d).
+        unlearned: those of the unlearned model's.
         stays: of a prompt that must stay: 1 - score, 1 where they are equally far from both.
         signed: above 0 nearer to the original's images, which is recovered; below 0 to the unlearned model's.
 

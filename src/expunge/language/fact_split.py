@@ -30,7 +30,8 @@ class FactSplit(Split):
             equal to `retain` where no fact is near.
         matcher: how closely what is said must hold an answer to count as known.
         by_length: whether questions of like length share a batch, see :class:`~expunge.split.Batches`.
-        real_authors, world_facts: of TOFU: questions that no model was taught here, see :mod:`~expunge.data.tofu`.
+        real_authors: of TOFU, for its utility, see :mod:`~expunge.data.tofu`.
+        world_facts: the same.
     """
 
     goes: tuple[Fact, ...] = ()

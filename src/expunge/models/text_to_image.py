@@ -58,7 +58,8 @@ def small_text_to_image(
 
     Args:
         tokenizer: such as :func:`small_clip_tokenizer`.
-        channels, size: of the images.
+        channels: of the images.
+        size: of a side of them.
         widths: of the levels, each of half the resolution of the one before; multiples of 8.
         length: tokens of a prompt; the tokenizer's own when None.
 

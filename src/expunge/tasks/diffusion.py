@@ -133,7 +133,8 @@ class DiffusionTask(Task[NoisedBatch]):
             conditions: what to draw, shape (n, ...).
             seeds: one for each image.
             sampling: the task's when None.
-            start, first: states that another model left after so many steps, see :meth:`on_the_way`; from noise when None.
+            start: states that another model left, see :meth:`on_the_way`; noise when None.
+            first: how many steps it had done.
 
         Raises:
             BadSetting: if there are not as many seeds as conditions.

@@ -129,7 +129,8 @@ class LanguageTask(Task[TokenBatch]):
         """What the model says to each question, the likeliest token each time, up to `new_tokens` tokens.
 
         Args:
-            shots, prefill: as for :meth:`prompt`; the prefill is not in what comes back.
+            shots: as for :meth:`prompt`.
+            prefill: as there; it is not in what comes back.
         """
         prompts = [self.prompt(question, shots, prefill) for question in questions]
         order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
