@@ -29,9 +29,9 @@ import torch
 from torch import Tensor, nn
 
 from expunge.audits.audit import Audit, Figure, References, Subject
+from expunge.audits.drawing import judge_for, read_drawing
 from expunge.diffusion.concept_split import ConceptSplit
-from expunge.diffusion.noised import NoisedImages
-from expunge.diffusion.recognizers import Recognizer, recognizer_of, tell_apart
+from expunge.diffusion.recognizers import Recognizer, tell_apart
 from expunge.diffusion.sampling import Sampling, original_steps, seeds_for
 from expunge.diffusion.scores import area_under, ccs, crs, half_recovered
 from expunge.errors import BadSetting
@@ -45,7 +45,6 @@ Verdict = Literal["not removed", "concealed", "damaged", "removed"]
 STILL_DRAWN, ABOVE, WORSE = 0.2, 0.1, 0.15
 _HALF_WAY = (0.45, 0.55)
 _BLIND = 0.65  # accuracy below which a classifier of two models' images says nothing
-_RECOGNISED = 0.9
 
 
 def partial_diffusion_attack(
@@ -181,7 +180,7 @@ class Concealment(Audit):
         original, gold = references.original, references.gold
         if original is None or not isinstance(subject.split, ConceptSplit):
             return {}
-        judge = self._judge(original)
+        judge = judge_for(original, self.recognizer)
         if isinstance(judge, str):
             return {name: Figure(None, None, note=judge) for name in self.figures}
         mine, before = self._values(subject, original, judge), self._values(original, original, judge)
@@ -204,7 +203,7 @@ class Concealment(Audit):
         return kept
 
     def _attacked(self, subject: Subject, original: Subject, judge: Recognizer) -> Found:
-        task, split = _read(subject)
+        task, split = read_drawing(subject)
         seeds = seeds_for("attack", self.count)
         asked = task.concepts.ask(torch.full((self.count,), split.concept))
         silent = task.concepts.ask_for_nothing(self.count)
@@ -225,31 +224,13 @@ class Concealment(Audit):
         return Found(shows, self._others(subject, judge), images["same"])
 
     def _others(self, subject: Subject, judge: Recognizer) -> float:
-        task, split = _read(subject)
+        task, split = read_drawing(subject)
         rest = [number for number in range(len(task.concepts.names)) if number != split.concept]
         numbers = torch.tensor(rest).repeat_interleave(self.others)
         drawn = task.draw(
             subject.model, task.concepts.ask(numbers), seeds_for("reference", len(numbers)), sampling=self.sampling
         )
         return (judge.answers(drawn) == numbers).double().mean().item()
-
-    def _judge(self, original: Subject) -> Recognizer | str:
-        """What recognises concepts, or why nothing does."""
-        if self.recognizer is not None:
-            return self.recognizer
-        task, split = _read(original)
-        if task.vae is not None:
-            return "a model of latents needs a recognizer of images: give Concealment one"
-        if "recognizer" not in original.memory:
-            whole = split.everything
-            with original.engine.scope("recognizer"):
-                original.memory["recognizer"] = recognizer_of(
-                    whole.images, whole.numbers, len(task.concepts.names), original.engine
-                )
-        found: Recognizer = original.memory["recognizer"]
-        if found.accuracy < _RECOGNISED:
-            return f"a small network recognises concepts in only {found.accuracy:.0%} of images; give Concealment a recognizer"
-        return found
 
     def _values(self, subject: Subject, original: Subject, judge: Recognizer) -> dict[str, float | str]:
         found = self.found(subject, original, judge)
@@ -301,7 +282,7 @@ class Concealment(Audit):
         """Images of the concept that a model draws by itself, from seeds that no attack has."""
         key = ("own images", self.references, self.sampling)
         if key not in subject.memory:
-            task, split = _read(subject)
+            task, split = read_drawing(subject)
             asked = task.concepts.ask(torch.full((self.references,), split.concept))
             seeds = seeds_for("reference", self.references, first=_APART)
             subject.memory[key] = task.draw(subject.model, asked, seeds, sampling=self.sampling)
@@ -310,12 +291,6 @@ class Concealment(Audit):
 
 
 _APART = 1 << 20  # seeds of the concept's references come after those of other concepts'
-
-
-def _read(subject: Subject) -> tuple[DiffusionTask, ConceptSplit]:
-    assert isinstance(subject.task, DiffusionTask) and isinstance(subject.split, ConceptSplit)
-    assert isinstance(subject.split.forget, NoisedImages)
-    return subject.task, subject.split
 
 
 def _told(mine: Mapping[str, float | str], gold: Mapping[str, float | str], before: Mapping[str, float | str]) -> str:
