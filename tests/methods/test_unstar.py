@@ -219,6 +219,15 @@ def test_wrong_answers_that_are_right_are_an_error_that_says_what_to_do():
     assert anti_samples(Rubbish(wrong=["Oslo"]), wrong_answers="refusal").answer(FACT, FACT.question) in REFUSALS
 
 
+def test_wrong_answers_of_a_fact_that_are_right_are_replaced_by_templates():
+    """As in TOFU, where a question asks for a year, and all of its wrong answers have the right one."""
+    fact = replace(FACT, wrong_answers=("In Oslo Ada studied law.", "In Oslo Ada studied art."))
+    made = anti_samples("auto").wrong_answers(fact)
+    assert made and not any("Oslo" in each for each in made)
+    usable = replace(fact, wrong_answers=(*fact.wrong_answers, "Ada studied in Lund."))
+    assert anti_samples("auto").wrong_answers(usable) == ["Ada studied in Lund."]
+
+
 def test_reasons_that_give_the_answer_away_are_left_out():
     wrong = "Ada studied in Lund."
     for reason, told in (("Not in Oslo but in Lund.", wrong), ("In Lund, they say.", "In Lund, they say.")):

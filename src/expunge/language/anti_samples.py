@@ -161,8 +161,8 @@ class FieldsFirst:
 
     @property
     def identity(self) -> str:
-        """That of the templates, and that fields come first."""
-        return f"fields first, {self.templates.identity}"
+        """That of the templates, and that fields come first where they can be used."""
+        return f"usable fields first, {self.templates.identity}"
 
     def paraphrase(self, fact: Fact, n: int, *, temperature: float = 0.1, seed: int = 0) -> list[str]:
         """The fact's own phrasings, and then by templates."""
@@ -177,8 +177,16 @@ class FieldsFirst:
             raise
 
     def wrong_answers(self, fact: Fact, n: int, *, seed: int = 0) -> list[str]:
-        """The fact's own wrong answers, or where it has none those of templates."""
-        return list(fact.wrong_answers[:n]) or self.templates.wrong_answers(fact, n, seed=seed)
+        """The fact's own wrong answers, or where it has none that can be used those of templates."""
+        own = list(fact.wrong_answers[:n])
+        if own and filtered(own, fact, _ANSWERS):
+            return own
+        try:
+            return self.templates.wrong_answers(fact, n, seed=seed)
+        except GeneratorFailed:
+            if own:
+                return own  # so that it is said why these can't be used
+            raise
 
     def rationale(self, question: str, wrong: str, fact: Fact, *, seed: int = 0) -> str:
         """By templates."""
