@@ -21,7 +21,7 @@ def test_what_was_learned_is_recognised():
     images, numbers = tiny_diffusion.images(200, seed=3)
     judge = recognizer_of(images, numbers, 4, Engine(progress=False))
     assert judge.accuracy == 1 and judge.answers(tiny_diffusion.patterns()).tolist() == [0, 1, 2, 3]
-    assert judge.features(images).shape == (200, 64) and judge.logits(images).shape == (200, 5)
+    assert judge.features(images).shape == (200, 128) and judge.logits(images).shape == (200, 5)
     assert f"{judge!r}".startswith("Recognizer(") and "accuracy=1" in f"{judge!r}"
 
 

@@ -23,6 +23,7 @@ from torch.utils.data import TensorDataset
 from expunge.engine import Engine
 from expunge.errors import BadRequest, BadSetting
 from expunge.models.cnn import SmallCNN
+from expunge.models.norm_cnn import NormCNN
 from expunge.modes import evaluating
 from expunge.optimizers import Optimizer
 from expunge.split import Batches
@@ -30,8 +31,9 @@ from expunge.storage import weights_hash
 
 _AT_ONCE = 256
 _HELD_OUT = 5  # one image in so many is held out
-_LEAST = 10  # images of each kind, below which nothing is told apart
+LEAST = 10  # images of each kind, below which nothing is told apart
 MARGIN = 1.0
+_LEAST_STEPS = 300
 Network = Callable[[tuple[int, ...], int], nn.Module]  # of the shape of an image and the number of answers; ends in `head`
 
 
@@ -69,7 +71,7 @@ class Recognizer:
 
 
 def recognizer_of(
-    images: Tensor, numbers: Tensor, classes: int, engine: Engine, epochs: int = 30, network: Network = SmallCNN
+    images: Tensor, numbers: Tensor, classes: int, engine: Engine, epochs: int = 20, network: Network = NormCNN
 ) -> Recognizer:
     """Train on images what they show; one in five of each kind is held out, to know how often it is right.
 
@@ -78,6 +80,7 @@ def recognizer_of(
     Args:
         images: from -1 to 1, shape (n, C, H, W).
         numbers: of what they show, shape (n,).
+        epochs: of training; more where images are few.
 
     Raises:
         BadRequest: if there are less than ten images of a kind.
@@ -85,12 +88,13 @@ def recognizer_of(
     known, held = _parts(numbers)
     nothing = shows_nothing(images[known], len(known) // 4, engine.generator("nothing"))
     data = torch.cat([images[known], nothing]), torch.cat([numbers[known], torch.full((len(nothing),), classes)])
+    batches = Batches(TensorDataset(*data), 64)
     model = engine.new_model(lambda: network(tuple(images.shape[1:]), classes + 1), "recognizer")
     engine.fit(
         model,
         lambda model, batch: F.cross_entropy(model(batch[0]), batch[1], reduction="none"),
-        Batches(TensorDataset(*data), 64),
-        epochs=epochs,
+        batches,
+        epochs=max(epochs, _LEAST_STEPS // len(batches)),
         optimizer=Optimizer("adam", 2e-3),
         schedule="cosine",
         name="recognizer",
@@ -184,8 +188,8 @@ def both(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
 def _parts(numbers: Tensor) -> tuple[Tensor, Tensor]:
     """Rows to train on, and one in five of each kind to judge by."""
     counts = numbers.bincount()
-    if len(counts) == 0 or (counts[counts > 0] < _LEAST).any():
-        raise BadRequest(f"to tell images apart {_LEAST} of each kind are needed at least, and there are {counts.tolist()}")
+    if len(counts) == 0 or (counts[counts > 0] < LEAST).any():
+        raise BadRequest(f"to tell images apart {LEAST} of each kind are needed at least, and there are {counts.tolist()}")
     held = torch.zeros(len(numbers), dtype=torch.bool)
     for number in counts.nonzero()[:, 0]:
         held[(numbers == number).nonzero()[::_HELD_OUT, 0]] = True
