@@ -131,7 +131,11 @@ def token_encoder(tokenizer: Any, length: int | None = None) -> Callable[[Sequen
 def _last_tokens(texts: Tensor, nothing: Tensor) -> Tensor:
     """Where the last token of each text stands, before the end of text: shape (n,).
 
-    The empty text is a beginning, where there is one, and the end, which stands in all places after it too.
+    The empty text is a beginning, where there is one, and the end; places after it hold the end as well, or another token.
+
+    >>> _last_tokens(torch.tensor([[1, 5, 2, 0], [1, 5, 6, 2]]), torch.tensor([1, 2, 0, 0])).tolist()
+    [1, 2]
     """
-    is_end = texts == nothing[-1]
+    begun = len(nothing) > 1 and bool((texts[:, 0] == nothing[0]).all())
+    is_end = texts == nothing[1 if begun else 0]
     return (is_end.int().argmax(1) + ~is_end.any(1) * texts.shape[1] - 1).clamp_min(0)
