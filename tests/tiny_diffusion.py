@@ -72,6 +72,9 @@ class Words(nn.Module):
     def forward(self, tokens: Tensor) -> tuple[Tensor]:
         return (self.tokens(tokens) + self.places.weight,)
 
+    def get_input_embeddings(self) -> nn.Module:
+        return self.tokens
+
 
 def patterns() -> Tensor:
     """One of each, values -1 and 1, shape (4, 1, 4, 4)."""

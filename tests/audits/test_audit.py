@@ -122,6 +122,8 @@ def test_each_audit_is_known_by_its_files_name():
         "rounding",
         "hidden-states",
         "concealment",
+        "concept-attacks",
+        "drawn-quality",
         "backdoor",
         "clients",
         "relapse",

@@ -140,3 +140,20 @@ def test_the_small_tokenizer_reads_prompts_word_by_word():
     assert tokenizer.decode(tokenizer("æ 7: sevens").input_ids, skip_special_tokens=True) == "æ 7 : sevens"
     encoded = token_encoder(tokenizer, 6)(["", "a photo of seven"])
     assert encoded.shape == (2, 6) and encoded[0].tolist() == [tokenizer.bos_token_id] + [tokenizer.eos_token_id] * 5
+
+
+def test_noise_of_another_scheduler_is_taken_over_and_latents_are_not_cut_off():
+    from diffusers import FlowMatchEulerDiscreteScheduler, PNDMScheduler
+
+    def task(scheduler, vae=None):
+        return DiffusionTask(lambda: torch.nn.Linear(1, 1), numbered(["a", "b"]), (1, 4, 4), scheduler, vae=vae)
+
+    vae = AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, latent_channels=1)
+    published = PNDMScheduler(beta_start=0.001, beta_end=0.01)
+    taken = task(published).scheduler
+    assert torch.equal(taken.alphas_cumprod, published.alphas_cumprod)
+    assert not taken.config.clip_sample  # PNDM never cuts off
+    assert task(None).scheduler.config.clip_sample and task(DDIMScheduler()).scheduler.config.clip_sample
+    assert not task(None, vae).scheduler.config.clip_sample and not task(DDIMScheduler(), vae).scheduler.config.clip_sample
+    with pytest.raises(BadSetting, match="FlowMatchEulerDiscreteScheduler adds noise in another way"):
+        task(FlowMatchEulerDiscreteScheduler())

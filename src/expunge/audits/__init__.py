@@ -7,7 +7,9 @@ from expunge.audits.backdoor import Backdoor
 from expunge.audits.balance import Balance
 from expunge.audits.clients import Clients
 from expunge.audits.concealment import Concealment
+from expunge.audits.concept_attacks import ConceptAttacks
 from expunge.audits.distance import Distance
+from expunge.audits.drawn_quality import DrawnQuality
 from expunge.audits.error import Error
 from expunge.audits.facts import Facts
 from expunge.audits.feature_recovery import FeatureRecovery
@@ -58,6 +60,8 @@ AUDITS = by_name(
         Rounding,
         HiddenStates,
         Concealment,
+        ConceptAttacks,
+        DrawnQuality,
         Backdoor,
         Clients,
         Relapse,
@@ -85,7 +89,9 @@ __all__ = [
     "Balance",
     "Clients",
     "Concealment",
+    "ConceptAttacks",
     "Distance",
+    "DrawnQuality",
     "Error",
     "Facts",
     "FeatureRecovery",

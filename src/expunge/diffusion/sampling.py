@@ -6,7 +6,9 @@ Every image has a seed, and everything random about it comes from that seed alon
 it is drawn. Seeds of different purposes never meet: see :func:`seeds_for`.
 
 Reference: J. Song, C. Meng, S. Ermon. "Denoising Diffusion Implicit Models", ICLR 2021, arXiv 2010.02502; guidance: J. Ho,
-T. Salimans. "Classifier-Free Diffusion Guidance", 2022, arXiv 2207.12598.
+T. Salimans. "Classifier-Free Diffusion Guidance", 2022, arXiv 2207.12598. Known parts: A. Lugmayr, M. Danelljan, A. Romero,
+F. Yu, R. Timofte, L. Van Gool. "RePaint: Inpainting using Denoising Diffusion Probabilistic Models", CVPR 2022, arXiv
+2201.09865; theirs goes back and forth in time besides.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,17 +33,21 @@ class Sampling:
         steps: calls of the model for each image, twice as many with guidance.
         guidance: how much the condition counts; 1 for the conditional model alone.
         eta: noise that is added in each step, 0 for none (DDIM), 1 for as much as in training (ancestral).
+        fresh: factor on that noise; above 1 there is more of it than the model expects.
     """
 
     steps: int = 25
     guidance: float = 1.0
     eta: float = 0.0
+    fresh: float = 1.0
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.guidance < 0 or not 0 <= self.eta <= 1:
             raise BadSetting(
                 f"sampling needs steps >= 1, guidance >= 0 and eta from 0 to 1, not {self.steps}, {self.guidance}, {self.eta}"
             )
+        if not self.fresh >= 0:
+            raise BadSetting(f"fresh is a factor on noise, 0 or more, not {self.fresh}")
 
 
 def seeds_for(purpose: Purpose, count: int, first: int = 0) -> list[int]:
@@ -103,6 +109,25 @@ class Asked(NamedTuple):
         return without + guidance * (given - without)
 
 
+class Known(NamedTuple):
+    """What is known of images before they are drawn.
+
+    Args:
+        states: the images, or their latents, shape (n, C, H, W).
+        where: true where they are known, shape (C, H, W), or one that expands to it.
+    """
+
+    states: Tensor
+    where: Tensor
+
+    def put_back(self, state: Tensor, scheduler: Any, time: int | None, noise: Tensor) -> Tensor:
+        """States with what is known in its place, under as much noise as there is at a time; under none when None."""
+        known, where = self.states.to(state.device), self.where.to(state.device)
+        if time is not None:
+            known = scheduler.add_noise(known, noise.to(state.device), torch.full((len(state),), time, device=state.device))
+        return torch.where(where, known, state)
+
+
 def denoise(
     asked: Asked,
     scheduler: Any,
@@ -113,6 +138,7 @@ def denoise(
     start: Tensor | None = None,
     first: int = 0,
     last: int | None = None,
+    known: Known | None = None,
     on_step: Callable[[Tensor], None] | None = None,
 ) -> Tensor:
     """States after the last step, shape (n, *shape), on the model's device.
@@ -123,6 +149,7 @@ def denoise(
         seeds: of the images.
         start: states after the steps before `first`, as any model left them; the seeds' noise when None.
         first, last: the steps that are done, from the first up to but not including the last; all when not given.
+        known: put back before each step, under noise that is drawn anew, and after the last of all.
         on_step: called with the states before each step.
     """
     scheduler.set_timesteps(sampling.steps)
@@ -131,11 +158,14 @@ def denoise(
     noise = noise_of(generators, shape)
     state = (noise if start is None else start).to(device)
     for step, time in enumerate(scheduler.timesteps.tolist()[:last]):
-        fresh = noise_of(generators, shape).to(device) if sampling.eta else None  # also of steps that another model did
-        if step < first:
+        fresh = sampling.fresh * noise_of(generators, shape).to(device) if sampling.eta else None
+        again = noise if known is None else noise_of(generators, shape)
+        if step < first:  # another model did it; its noise is drawn all the same, that of later steps comes after it
             continue
+        if known is not None:
+            state = known.put_back(state, scheduler, time, again)
         if on_step is not None:
             on_step(state)
         predicted = asked.predict(state, time, sampling.guidance)
         state = scheduler.step(predicted, time, state, eta=sampling.eta, variance_noise=fresh).prev_sample
-    return state
+    return state if known is None or last is not None else known.put_back(state, scheduler, None, noise)

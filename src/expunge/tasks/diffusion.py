@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from expunge.diffusion.concepts import Concepts
 from expunge.diffusion.noised import NoisedBatch, NoisedImages
-from expunge.diffusion.sampling import Asked, Sampling, denoise
+from expunge.diffusion.sampling import Asked, Known, Sampling, denoise
 from expunge.errors import BadSetting
 from expunge.models.text_to_image import missing_diffusion
 from expunge.modes import evaluating
@@ -58,7 +58,7 @@ class DiffusionTask(Task[NoisedBatch]):
         if len(shape) != 3:
             raise BadSetting(f"shape is that of what is denoised, (channels, height, width), not {tuple(shape)}")
         self.factory, self.concepts, self.shape = factory, concepts, tuple(shape)
-        self.scheduler, self.sampling, self.vae = _ddim(scheduler), sampling, vae
+        self.scheduler, self.sampling, self.vae = _ddim(scheduler, vae is not None), sampling, vae
 
     def new_model(self) -> nn.Module:
         return self.factory()
@@ -126,6 +126,7 @@ class DiffusionTask(Task[NoisedBatch]):
         sampling: Sampling | None = None,
         start: Tensor | None = None,
         first: int = 0,
+        known: Known | None = None,
     ) -> Tensor:
         """Images from -1 to 1, shape (n, C, H, W), on the CPU; each depends on its seed and condition alone.
 
@@ -135,13 +136,14 @@ class DiffusionTask(Task[NoisedBatch]):
             sampling: the task's when None.
             start: states that another model left, see :meth:`on_the_way`; noise when None.
             first: how many steps it had done.
+            known: parts of the images that are known before; the rest is drawn to fit.
 
         Raises:
             BadSetting: if there are not as many seeds as conditions.
         """
         parts = [
             (states if self.vae is None else self._decoded(states)).clamp(-1, 1).cpu()
-            for states in self._denoised(model, conditions, seeds, sampling, start=start, first=first)
+            for states in self._denoised(model, conditions, seeds, sampling, start=start, first=first, known=known)
         ]
         return torch.cat(parts) if parts else torch.empty(0, *self.shape)
 
@@ -175,6 +177,7 @@ class DiffusionTask(Task[NoisedBatch]):
         seeds: Sequence[int],
         sampling: Sampling | None,
         start: Tensor | None = None,
+        known: Known | None = None,
         **steps: Any,
     ) -> Iterator[Tensor]:
         """States of some images after others, as :func:`~expunge.diffusion.sampling.denoise` leaves them."""
@@ -184,9 +187,10 @@ class DiffusionTask(Task[NoisedBatch]):
         for place in range(0, len(seeds), _AT_ONCE):
             here = slice(place, place + _AT_ONCE)
             begun = None if start is None else start[here]
+            there = None if known is None else known._replace(states=known.states[here])
             with torch.no_grad(), evaluating(model):
                 asked = self._asked(model, conditions[here], how)
-                states = denoise(asked, self.scheduler, how, seeds[here], self.shape, start=begun, **steps)
+                states = denoise(asked, self.scheduler, how, seeds[here], self.shape, start=begun, known=there, **steps)
             yield states
 
     def _asked(self, model: nn.Module, conditions: Tensor, how: Sampling) -> Asked:
@@ -209,12 +213,22 @@ class DiffusionTask(Task[NoisedBatch]):
         return images
 
 
-def _ddim(scheduler: Any) -> Any:
-    """A scheduler that draws by DDIM with the noise of another one."""
+def _ddim(scheduler: Any, latents: bool) -> Any:
+    """A scheduler that draws by DDIM with the noise of another one; only that of pixels may cut off values beyond -1 and 1.
+
+    Raises:
+        BadSetting: if the other one's noise is no diffusion's, as that of flows.
+    """
     try:
         from diffusers import DDIMScheduler
     except ImportError as error:
         raise missing_diffusion() from error
     if scheduler is None:
-        return DDIMScheduler(beta_schedule="squaredcos_cap_v2")
-    return DDIMScheduler.from_config(scheduler.config)
+        return DDIMScheduler(beta_schedule="squaredcos_cap_v2", clip_sample=not latents)
+    if not hasattr(scheduler, "alphas_cumprod"):
+        raise BadSetting(
+            f"a {type(scheduler).__name__} adds noise in another way than diffusion models do (it has no alphas_cumprod); "
+            "models of flows are not read"
+        )
+    clips = not latents and bool(scheduler.config.get("clip_sample", False))
+    return DDIMScheduler.from_config(scheduler.config, clip_sample=clips)
