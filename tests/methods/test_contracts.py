@@ -90,12 +90,12 @@ def test_the_methods_that_take_some_kinds_of_task_alone():
     alone = {"classification", "regression", "links", "nodes", "language", "diffusion"}
     of_language = {name for name, method in METHODS.items() if issubclass(method, LanguageMethod)} | {"prompt-guard"}
     of_diffusion = {name for name, method in METHODS.items() if method.splits is ConceptSplit}
-    assert (len(of_language), len(of_diffusion)) == (13, 7)
+    assert (len(of_language), len(of_diffusion)) == (13, 8)
     assert refused == {
         **{name: {"classification", "regression", "links", "nodes", "recommendation", "diffusion"} for name in of_language},
         **{
             name: {*alone - {"diffusion"}, "recommendation"}
-            for name in ("esd", "concept-ablation", "sdd", "uce", "rece", "safegen", "forget-me-not")
+            for name in ("esd", "concept-ablation", "sdd", "uce", "rece", "safegen", "forget-me-not", "erase-diff")
         },
         "random-labels": {"regression", "links", "recommendation", "language", "diffusion"},
         "salun": {"links", "recommendation", "language"},

@@ -10,6 +10,7 @@ from expunge.methods.conda import ConDa
 from expunge.methods.continue_without import ContinueWithout
 from expunge.methods.d2dgn import D2DGN
 from expunge.methods.edge_drop import EdgeDrop
+from expunge.methods.erase_diff import EraseDiff
 from expunge.methods.esd import ESD
 from expunge.methods.fed_eraser import FedEraser
 from expunge.methods.fed_osd import FedOSD
@@ -117,6 +118,7 @@ METHODS = by_name(
         RECE,
         SafeGen,
         ForgetMeNot,
+        EraseDiff,
     )  # in the papers' order
 )
 
@@ -148,6 +150,7 @@ __all__ = [
     "ConceptAblation",
     "ContinueWithout",
     "EdgeDrop",
+    "EraseDiff",
     "FedEraser",
     "FedOSD",
     "FederatedRetrain",
