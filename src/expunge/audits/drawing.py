@@ -2,6 +2,7 @@
 
 import base64
 import io
+from typing import Literal
 
 from PIL import Image
 from torch import Tensor
@@ -37,7 +38,8 @@ def judge_for(original: Subject, given: Recognizer | None = None) -> Recognizer 
         return "a model of latents needs a recognizer of images: give the audit one"
     if "recognizer" not in original.memory:
         whole = split.everything
-        engine = Engine(original.engine.seed, original.engine.device.type, progress=False)  # the same for every audit
+        device: Literal["cpu", "cuda"] = "cuda" if original.engine.device.type == "cuda" else "cpu"
+        engine = Engine(original.engine.seed, device, progress=False)  # the same recognizer for every audit
         original.memory["recognizer"] = recognizer_of(whole.images, whole.numbers, len(task.concepts.names), engine)
     found: Recognizer = original.memory["recognizer"]
     if found.accuracy < _RECOGNISED:

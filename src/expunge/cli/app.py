@@ -37,6 +37,7 @@ _WRITTEN = {
     "Anti-samples": "anti-samples.jsonl",
 }
 _LANGUAGE: Any = {"rich_help_panel": "Language models"}
+_PIPELINES: Any = {"rich_help_panel": "Pipelines of diffusers"}
 
 
 @app.command(epilog="Example: expunge run job.yaml --out runs/request-17")
@@ -172,17 +173,57 @@ def forget(
 
 
 @app.command(
-    epilog="Example: expunge audit job.yaml --weights mine.safetensors --retrained runs/three/models/retrained.safetensors"
+    epilog="Example: expunge audit job.yaml --weights mine.safetensors --retrained runs/three/models/retrained.safetensors\n\n"
+    "Example: expunge audit erased/ --concealment --original before/ --retrained without/ --concept seven --images digits/"
 )
 def audit(
-    job: Annotated[Path, typer.Argument(help="Job file that names data, model and request.", show_default=False)],
-    weights: Annotated[Path, typer.Option(help="Weights of the model to audit (safetensors).")],
-    original: Annotated[Path | None, typer.Option(help="Weights before forgetting; relearning is judged by them.")] = None,
-    retrained: Annotated[list[Path] | None, typer.Option(help="Weights trained without the data; repeatable.")] = None,
+    job: Annotated[
+        Path,
+        typer.Argument(
+            help="Job file that names data, model and request; with --concealment the folder of a pipeline.", show_default=False
+        ),
+    ],
+    weights: Annotated[Path | None, typer.Option(help="Weights of the model to audit (safetensors).")] = None,
+    original: Annotated[
+        Path | None, typer.Option(help="Weights before forgetting; relearning is judged by them. Of a pipeline its folder.")
+    ] = None,
+    retrained: Annotated[
+        list[Path] | None, typer.Option(help="Weights trained without the data, or such a pipeline's folder; repeatable.")
+    ] = None,
+    concealment: Annotated[
+        bool, typer.Option("--concealment", help="Ask a pipeline of diffusers whether it conceals a concept.", **_PIPELINES)
+    ] = False,
+    concept: Annotated[str | None, typer.Option(help="What went: the name of its folder in --images.", **_PIPELINES)] = None,
+    images: Annotated[Path | None, typer.Option(help="Images in one folder a concept.", **_PIPELINES)] = None,
+    template: Annotated[
+        list[str] | None,
+        typer.Option(help="Of prompts; each is asked by itself.", show_default="a photo of {}", **_PIPELINES),
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="How much the prompt counts; 1 for no guidance.", show_default="7.5", **_PIPELINES)
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps for each image.", show_default="50", **_PIPELINES)] = None,
+    count: Annotated[int | None, typer.Option(help="Images for each point.", show_default="48", **_PIPELINES)] = None,
+    device: Annotated[
+        Literal["cpu", "cuda", "auto"] | None, typer.Option(help="Where to draw.", show_default="cpu", **_PIPELINES)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a model, however it was made, whether it still knows what a job says must go."""
+    """Ask a model, however it was made, whether it still knows what must go; or a pipeline, whether it conceals that."""
     from expunge.cli.show import print_figures
+
+    of_pipeline = _given(
+        concept=concept, images=images, template=template, guidance=guidance, steps=steps, count=count, device=device
+    )
+    if concealment:
+        from expunge.cli.concealment import print_concealment
+
+        print_concealment(job, of_pipeline, _given(original=original, retrained=retrained, weights=weights), as_json)
+        return
+    if of_pipeline:
+        raise BadSetting(f"--{next(iter(of_pipeline))} is for a pipeline of diffusers: add --concealment")
+    if weights is None:
+        raise BadSetting("say which model to audit with --weights; a pipeline of diffusers needs --concealment instead")
     from expunge.engine import Engine
     from expunge.storage import load_weights
     from expunge.studies import audit as ask

@@ -52,9 +52,9 @@ def read_language_model(folder: str | Path, dtype: torch.dtype | None = None, fo
     _check(folder)
     settings: dict[str, Any] = {_dtype_name(): dtype or "auto", **(_four_bit(dtype) if four_bit else {})}
     local = {"local_files_only": True, "trust_remote_code": False}
-    with _said_of(folder, "tokenizer"):
+    with said_of(folder, "tokenizer"):
         tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), **local)
-    with _said_of(folder, "model"), _quiet():
+    with said_of(folder, "model"), quiet():
         reader: Any = AutoModelForCausalLM
         model, found = reader.from_pretrained(str(folder), use_safetensors=True, output_loading_info=True, **local, **settings)
     if missing := sorted(found["missing_keys"]):
@@ -82,7 +82,7 @@ def write_language_model(model: nn.Module, tokenizer: Any, folder: str | Path) -
     if folder.exists() and not folder.is_dir():
         raise BadFile(f"{folder} is a file; give a folder for the model")
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as temporary, _quiet():
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as temporary, quiet():
         model.save_pretrained(temporary)  # type: ignore[operator]
         tokenizer.save_pretrained(temporary)
         made = sorted(Path(temporary).iterdir())
@@ -147,7 +147,7 @@ def _dtype_name() -> str:
 
 
 @contextmanager
-def _said_of(folder: Path, what: str) -> Iterator[None]:
+def said_of(folder: Path, what: str) -> Iterator[None]:
     """Whatever transformers finds wrong, as one error that says where."""
     try:
         yield
@@ -159,7 +159,7 @@ def _said_of(folder: Path, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without transformers' progress bars where nobody would see them move."""
     from transformers.utils import logging
 

@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from expunge.diffusion.concepts import Concepts
+from expunge.diffusion.concepts import TEMPLATES, Concepts, prompted, token_encoder
 from expunge.diffusion.noised import NoisedBatch, NoisedImages
 from expunge.diffusion.sampling import Asked, Known, Sampling, denoise
 from expunge.errors import BadSetting
+from expunge.models.pipelines import Pipeline
 from expunge.models.text_to_image import missing_diffusion
 from expunge.modes import evaluating
 from expunge.tasks.task import Task
@@ -59,6 +60,28 @@ class DiffusionTask(Task[NoisedBatch]):
             raise BadSetting(f"shape is that of what is denoised, (channels, height, width), not {tuple(shape)}")
         self.factory, self.concepts, self.shape = factory, concepts, tuple(shape)
         self.scheduler, self.sampling, self.vae = _ddim(scheduler, vae is not None), sampling, vae
+
+    @classmethod
+    def of(
+        cls,
+        pipeline: Pipeline,
+        names: Sequence[str],
+        templates: Sequence[str] = TEMPLATES,
+        sampling: Sampling = Sampling(),
+    ) -> "DiffusionTask":
+        """Concepts that a pipeline draws, each asked for by prompts.
+
+        Args:
+            pipeline: as :func:`~expunge.models.pipelines.read_pipeline` reads it.
+            names: of the concepts, as they stand in prompts.
+            templates: of prompts, with ``{}`` where the name stands.
+            sampling: how images are drawn unless it is said otherwise.
+
+        Raises:
+            BadSetting: if there are no names or templates, or a template has no place for the name.
+        """
+        concepts = prompted(names, token_encoder(pipeline.tokenizer, pipeline.prompt_length), templates)
+        return cls(pipeline.new_denoiser, concepts, pipeline.shape, pipeline.scheduler, sampling, pipeline.vae)
 
     def new_model(self) -> nn.Module:
         return self.factory()
