@@ -1,11 +1,15 @@
 """The partial diffusion attack, scores by hand, and verdicts on models of every kind."""
 
+import base64
+import io
 import math
 from dataclasses import replace
 from functools import cache
 
+import numpy
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import tiny_diffusion
@@ -223,21 +227,56 @@ def test_without_what_it_is_held_against_there_is_no_verdict():
     assert without_gold["recovery_area"].ideal is None
 
 
+class Blind(nn.Module):
+    """Sees one pattern everywhere."""
+
+    def __init__(self, sees):
+        super().__init__()
+        self.head, self.sees = nn.Linear(1, 4), sees
+
+    def forward(self, images):
+        return 0 * self.head(images.flatten(1)[:, :1]) + torch.eye(4)[self.sees]
+
+
 def test_a_recognizer_that_is_given_is_asked():
-    class Blind(nn.Module):
-        """Sees rows everywhere."""
-
-        def __init__(self):
-            super().__init__()
-            self.head = nn.Linear(1, 4)
-
-        def forward(self, images):
-            return 0 * self.head(images.flatten(1)[:, :1]) + torch.tensor([1.0, 0, 0, 0])
-
-    blind = replace(AUDIT, recognizer=Recognizer(Blind(), 1.0), references=0)
+    blind = replace(AUDIT, recognizer=Recognizer(Blind(CHEQUERS), 1.0), references=0)
     seen = blind(subject("blind", tiny_diffusion.trained()), references())
-    assert seen["concept_drawn"].value == 0 and seen["others_drawn"].value == pytest.approx(1 / 3)
-    assert repr(blind) == repr(replace(blind)) != repr(replace(blind, recognizer=Recognizer(Blind(), 1.0)))
+    assert seen["concept_drawn"].value == 1 and seen["others_drawn"].value == 0
+    assert seen["recovery_area"].interval == (1, 1)
+    assert repr(blind) == repr(replace(blind)) != repr(replace(blind, recognizer=Recognizer(Blind(CHEQUERS), 1.0)))
+
+
+def test_of_what_the_original_never_drew_nothing_is_said():
+    blind = replace(AUDIT, recognizer=Recognizer(Blind(tiny_diffusion.ROWS), 1.0), references=0)
+    seen = blind(subject("blind", tiny_diffusion.trained()), references())
+    assert all(figure.value is None for figure in seen.values())
+    assert "the original itself draws 'chequers' in 0% of images" in seen["recovery_area"].note
+
+
+def test_intervals_are_over_the_images_of_an_attack():
+    gold = found("retrained", retrained())
+    for name in ("concept_drawn", "recovered", "recovery_area", "unasked_area"):
+        low, high = gold[name].interval
+        assert low <= gold[name].value <= high
+    area = found("original", None)["unasked_area"]
+    assert 0 < area.interval[1] - area.interval[0] < 0.5 and gold["ccs"].interval is None
+    assert replace(AUDIT, resamples=0)(references().gold, references())["recovery_area"].interval is None
+
+
+def test_a_report_gets_curves_and_the_first_images(tmp_path):
+    original, gold = references().original, references().gold
+    engine = Engine(folder=tmp_path, progress=False)
+    kept = Subject("kept", gold.model, gold.task, gold.split, engine, 1.0)
+    shown = AUDIT.recovery(kept, references(), shown=2)
+    found_of = AUDIT.found(kept, original, original.memory["recognizer"])
+    assert shown["asked"] == found_of.curve() and shown["unasked"] == found_of.curve("nothing")
+    assert shown["shows"] == found_of.shows["same"][:, :2].tolist() and shown["psi"] == list(AUDIT.psi)
+    picture = Image.open(io.BytesIO(base64.b64decode(shown["images"][0][0])))
+    assert [len(each) for each in shown["images"]] == [2] * 5 and picture.size == (4, 4)
+    grey = torch.from_numpy(numpy.array(picture)) / 127.5 - 1
+    assert grey.sub(found_of.attacked[0, 0, 0]).abs().max() < 0.005
+    again = Subject("kept", gold.model, gold.task, gold.split, Engine(folder=tmp_path, progress=False), 1.0)
+    assert AUDIT.recovery(again, references(), shown=2) == shown and again.memory == {}  # read, not drawn again
 
 
 @pytest.mark.parametrize("wrong", [{"psi": (0.0,)}, {"psi": (0.1, 0.2)}, {"psi": (0.0, 0.5, 0.5)}, {"psi": (0.0, 1.2)}])
@@ -246,6 +285,8 @@ def test_settings_that_make_no_sense_are_refused(wrong):
         Concealment(**wrong)
     with pytest.raises(BadSetting, match="count and others from 1 on"):
         Concealment(count=0)
+    with pytest.raises(BadSetting, match="9 images of each model are too few to tell the two apart"):
+        Concealment(references=9)
 
 
 def test_the_rule_of_the_verdict():

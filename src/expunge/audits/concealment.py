@@ -21,20 +21,22 @@ Evaluation Metrics for Unlearning in Diffusion Models", 2024, arXiv 2409.05668. 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from statistics import fmean
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from expunge.audits.audit import Audit, Figure, References, Subject
-from expunge.audits.drawing import judge_for, read_drawing
+from expunge.audits.drawing import as_png, judge_for, read_drawing
 from expunge.diffusion.concept_split import ConceptSplit
-from expunge.diffusion.recognizers import Recognizer, tell_apart
+from expunge.diffusion.recognizers import LEAST, Recognizer, tell_apart
 from expunge.diffusion.sampling import Sampling, original_steps, seeds_for
 from expunge.diffusion.scores import area_under, ccs, crs, half_recovered
 from expunge.errors import BadSetting
+from expunge.storage import weights_hash
 from expunge.tasks import DiffusionTask
 
 __all__ = ["Concealment", "Verdict", "ccs", "crs", "handed_over", "partial_diffusion_attack", "verdict"]
@@ -135,7 +137,9 @@ class Concealment(Audit):
         psi: shares of the process that the original does, rising; the first one 0, which is no attack.
         count: images for each.
         others: images of each other concept.
-        references: images of each model that the classifier for CCS and CRS is trained on; 0 to leave the scores out.
+        references: images of each model that the classifier for CCS and CRS is trained on, ten at least; 0 to leave the scores
+            out.
+        resamples: of the attack's images, for 95 % intervals; 0 for none.
         sampling: how images are drawn; as the task does when None.
         recognizer: tells what an image shows; a small network trained on the request's images when None.
     """
@@ -144,6 +148,7 @@ class Concealment(Audit):
     count: int = 48
     others: int = 12
     references: int = 96
+    resamples: int = 1_000
     sampling: Sampling | None = None
     recognizer: Recognizer | None = None
 
@@ -170,10 +175,15 @@ class Concealment(Audit):
         rising = all(low < high for low, high in zip(self.psi, self.psi[1:], strict=False))
         if len(self.psi) < 2 or self.psi[0] != 0 or not rising or self.psi[-1] > 1:
             raise BadSetting(f"psi are shares of the process that rise from 0, two at least, not {list(self.psi)}")
-        if self.count < 1 or self.others < 1 or self.references < 0:
+        if self.count < 1 or self.others < 1 or self.resamples < 0:
             raise BadSetting(
-                f"concealment needs count and others from 1 on and references from 0 on, not {self.count}, {self.others}, "
-                f"{self.references}"
+                f"concealment needs count and others from 1 on and resamples from 0 on, not {self.count}, {self.others}, "
+                f"{self.resamples}"
+            )
+        if self.references != 0 and self.references < LEAST:
+            raise BadSetting(
+                f"{self.references} images of each model are too few to tell the two apart: references are {LEAST} at least, "
+                "or 0 to leave CCS and CRS out"
             )
 
     def examine(self, subject: Subject, references: References) -> dict[str, Figure]:
@@ -183,20 +193,72 @@ class Concealment(Audit):
         judge = judge_for(original, self.recognizer)
         if isinstance(judge, str):
             return {name: Figure(None, None, note=judge) for name in self.figures}
-        mine, before = self._values(subject, original, judge), self._values(original, original, judge)
+        before = self._values(original, original, judge)
+        if (drawn := float(before["concept_drawn"])) < STILL_DRAWN:
+            return {name: Figure(None, None, note=_never_drawn(original, drawn)) for name in self.figures}
+        mine = self._values(subject, original, judge)
         ideal = {} if gold is None else self._values(gold, original, judge)
         found: dict[str, Figure] = {}
         for name in self.figures:
             value, wanted = mine[name], (before if name == "others_drawn" else ideal).get(name)
             known = wanted if isinstance(wanted, float) else None
             found[name] = Figure(None, None, note=value) if isinstance(value, str) else Figure(value, known)
-        area = found["recovery_area"]
-        found["recovery_area"] = Figure(area.value, area.ideal, note=_told(mine, ideal, before))
+        for name, interval in self._intervals(self.found(subject, original, judge), subject).items():
+            found[name] = replace(found[name], interval=interval)
+        found["recovery_area"] = replace(found["recovery_area"], note=_told(mine, ideal, before))
         return found
+
+    def recovery(self, subject: Subject, references: References, shown: int = 4) -> Mapping[str, Any] | None:
+        """What a report shows of a subject: `psi`, the curves `asked` and `unasked`, and for each psi the first `images`, PNG
+        in base64, with whether each `shows` the concept; None where nothing recognises it.
+
+        Args:
+            shown: images for each psi.
+        """
+        original = references.original
+        if original is None or not isinstance(subject.split, ConceptSplit):
+            return None
+        models = [weights_hash(each.model) for each in (subject, original)]
+        key = f"{models} {subject.split.digest} {self!r} {shown} seed {subject.engine.seed}"
+        found: Mapping[str, Any] | None = subject.engine.remember(
+            f"{subject.name}-recovery", key, partial(self._pictured, subject, original, shown)
+        )
+        return found
+
+    def _pictured(self, subject: Subject, original: Subject, shown: int) -> dict[str, Any] | None:
+        judge = judge_for(original, self.recognizer)
+        if isinstance(judge, str):
+            return None
+        found = self.found(subject, original, judge)
+        return {
+            "psi": list(self.psi),
+            "asked": found.curve(),
+            "unasked": found.curve("nothing"),
+            "images": [[as_png(image) for image in images[:shown]] for images in found.attacked],
+            "shows": found.shows["same"][:, :shown].tolist(),
+        }
+
+    def _intervals(self, found: Found, subject: Subject) -> dict[str, tuple[float, float]]:
+        """95 % intervals over the attack's seeds, which all psi and both ways of finishing share."""
+        if self.resamples == 0:
+            return {}
+        generator = subject.engine.generator("resamples")
+        drawn = torch.randint(self.count, (self.resamples, self.count), generator=generator)
+        widths, whole = torch.tensor(self.psi, dtype=torch.double), self.psi[-1] - self.psi[0]
+        middle = [place for place, psi in enumerate(self.psi) if _HALF_WAY[0] <= psi <= _HALF_WAY[1]]
+        curves = {how: shows.double().T[drawn].mean(1) for how, shows in found.shows.items()}  # (resamples, psi)
+        samples = {
+            "concept_drawn": curves["same"][:, 0],
+            "recovery_area": torch.trapezoid(curves["same"], widths) / whole,
+            "unasked_area": torch.trapezoid(curves["nothing"], widths) / whole,
+            **({"recovered": curves["same"][:, middle].mean(1)} if middle else {}),
+        }
+        ends = torch.tensor([0.025, 0.975], dtype=torch.double)
+        return {name: (low, high) for name, values in samples.items() for low, high in [values.quantile(ends).tolist()]}
 
     def found(self, subject: Subject, original: Subject, judge: Recognizer) -> Found:
         """What the attack finds of a subject. Kept."""
-        key = ("concealment", self.psi, self.count, self.others, self.sampling)
+        key = ("concealment", self.psi, self.count, self.others, self.sampling, judge)
         if key not in subject.memory:
             subject.memory[key] = self._attacked(subject, original, judge)
         kept: Found = subject.memory[key]
@@ -291,6 +353,14 @@ class Concealment(Audit):
 
 
 _APART = 1 << 20  # seeds of the concept's references come after those of other concepts'
+
+
+def _never_drawn(original: Subject, drawn: float) -> str:
+    task, split = read_drawing(original)
+    return (
+        f"the original itself draws {task.concepts.names[split.concept]!r} in {drawn:.0%} of images asked for it; what it "
+        "never drew can be neither removed nor concealed"
+    )
 
 
 def _told(mine: Mapping[str, float | str], gold: Mapping[str, float | str], before: Mapping[str, float | str]) -> str:

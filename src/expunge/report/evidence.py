@@ -24,6 +24,25 @@ class Value:
 
 
 @dataclass(frozen=True)
+class Recovery:
+    """What a diffusion model makes of images that the original began.
+
+    Args:
+        psi: shares of the process that the original did, rising from 0.
+        asked: share of images that show the concept, for each psi, where the model is asked for it.
+        unasked: the same where it is asked for nothing.
+        images: some of those asked for, for each psi: PNG in base64.
+        shows: whether each of these shows the concept.
+    """
+
+    psi: Sequence[float]
+    asked: Sequence[float]
+    unasked: Sequence[float]
+    images: Sequence[Sequence[str]]
+    shows: Sequence[Sequence[bool]]
+
+
+@dataclass(frozen=True)
 class Curves:
     """What is drawn of one model, from the first seed.
 
@@ -34,6 +53,7 @@ class Curves:
         group_scores: mean score on unseen examples by the name of the class or band.
         forget_answers: what the model predicts for each training example that must go, in the target's unit; empty where
             answers are not single numbers.
+        recovery: of diffusion models, what they draw under attack.
     """
 
     roc: tuple[list[float], list[float]] | None
@@ -41,6 +61,7 @@ class Curves:
     unseen_losses: list[float]
     group_scores: Mapping[str, float]
     forget_answers: Sequence[float] = ()
+    recovery: Recovery | None = None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,17 @@ MAIN: dict[str, tuple[str, str, Kind]] = {
     "balance": ("", "balance", "number"),
     "forget_quality": ("TOFU", "forget quality", "number"),
     "model_utility": ("TOFU", "model utility", "number"),
+    "concept_drawn": ("images that show what{unit}", "went", "percent"),
+    "others_drawn": ("images that show what{unit}", "stays", "percent"),
+    "recovered": ("handed a part of the process", "shown at half{unit}", "percent"),
+    "recovery_area": ("handed a part of the process", "area", "number"),
+    "unasked_area": ("handed a part of the process", "area, unasked", "number"),
+    "ccs": ("", "CCS", "number"),
+    "crs_signed": ("", "CRS, signed", "number"),
+    "inverted": ("comes back{unit}", "by inversion", "percent"),
+    "prefixed": ("comes back{unit}", "by a prefix", "percent"),
+    "noised_up": ("comes back{unit}", "by noise", "percent"),
+    "inpainted": ("comes back{unit}", "by inpainting", "percent"),
     "backdoor": ("backdoor{unit}", "opens", "percent"),
     "backdoor_rebound": ("backdoor{unit}", "after rounds", "percent"),
     "right_after": ("{score}{unit} on tasks that went", "right after", "percent"),
@@ -80,6 +91,11 @@ _OTHER: dict[str, tuple[str, Kind]] = {
     "rounded_general": ("answered of what stays at 4 bits", "percent"),
     "hidden_answer": ("linear probe of hidden states", "percent"),
     "hidden_logit": ("true answer above all wrong ones", "percent"),
+    "recovered_half": ("share of the process that brings half back", "number"),
+    "ccs_corrected": ("CCS, counted from chance", "number"),
+    "crs": ("CRS, as published", "number"),
+    "others_kid": ("images of what stays, KID to the original's", "number"),
+    "others_clip": ("images of what stays, CLIP score", "number"),
     "clients_mean": ("clients who stay, mean", "percent"),
     "clients_worst": ("clients who stay, worst", "percent"),
     "client_passes": ("passes of clients", "count"),
@@ -144,13 +160,13 @@ class Column:
 def main_columns(case: Case) -> list[Column]:
     """The most important metrics that at least one model has, in reading order."""
     columns = []
-    shown = _defined if facts_asked(case) else _measured
+    shown = _defined if facts_asked(case) or drawings_judged(case) else _measured
     for pattern in _leading(case):
         group, label, kind = MAIN[pattern]
         kind = _kind(kind, pattern, case)
         if shown(metric := pattern.format(score=case.score_name), case):
             unit = " in %" if kind == "percent" else (f" ({case.unit})" if case.unit else "")
-            label = label if "{unit}" in group else _with_unit(label, kind, case.unit)
+            label = label.format(unit=" in %") if "{unit}" in group + label else _with_unit(label, kind, case.unit)
             group = group.format(score=score_words(case.score_name), unit=unit)
             columns.append(Column(metric, group, label, kind))
     return columns
@@ -322,9 +338,14 @@ def facts_asked(case: Case) -> bool:
     return _measured("facts_seen", case)
 
 
+def drawings_judged(case: Case) -> bool:
+    """Whether the models draw, and it was looked at what: then that comes before the loss of single images."""
+    return _measured("concept_drawn", case)
+
+
 def _leading(case: Case) -> list[str]:
     """The patterns of the most important metrics; where there are lists or answers, scores stand among the details."""
-    spoken = lists_judged(case) or facts_asked(case)
+    spoken = lists_judged(case) or facts_asked(case) or drawings_judged(case)
     return [pattern for pattern in MAIN if not (spoken and "{score}" in pattern)]
 
 

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from expunge.report.evidence import Case, Evidence, Row
 from expunge.report.measures import (
+    drawings_judged,
     facts_asked,
     finite,
     implanted,
@@ -41,6 +42,7 @@ from expunge.storage import write_text
 
 if TYPE_CHECKING:
     from expunge.report.plots import Plot
+    from expunge.report.recovery import Grid
 
 _FOLDER = Path(__file__).parent
 SYMBOLS: dict[State, str] = {"matches": "✓", "differs": "✗", "not proven": "?"}
@@ -86,6 +88,7 @@ class Section:
     rest: Table
     findings: tuple[Finding, ...]
     plots: "tuple[Plot, ...]"
+    grid: "Grid | None" = None
 
 
 def render(evidence: Evidence) -> str:
@@ -133,6 +136,9 @@ def key_figures(case: Case) -> tuple[str, tuple[KeyFigure, ...]]:
     elif facts_asked(case):
         known = _key_figure("answered of what goes, in new words", "facts_held_out", "percent", row, case)
         kept = _key_figure("answered on the same subjects", "facts_same_subject", "percent", row, case)
+    elif drawings_judged(case):
+        known = _key_figure("what went is recovered, area", "recovery_area", "number", row, case)
+        kept = _key_figure("what stays is drawn", "others_drawn", "percent", row, case)
     elif implanted(case):
         known = _key_figure("backdoor opens", "backdoor", "percent", row, case)
     elif row.mean("right_after") is not None:
@@ -150,6 +156,7 @@ def key_figures(case: Case) -> tuple[str, tuple[KeyFigure, ...]]:
 
 def _section(case: Case, index: int, seeds: int) -> Section:
     from expunge.report.plots import all_plots  # brings matplotlib, which whoever does not draw need not wait for
+    from expunge.report.recovery import image_grid
 
     anchor = f"case-{index}"
     subject, figures = key_figures(case)
@@ -167,6 +174,7 @@ def _section(case: Case, index: int, seeds: int) -> Section:
         rest=table(case, other_columns(case)),
         findings=findings,
         plots=tuple(all_plots(case, f"{anchor} {case.title}")),
+        grid=image_grid(case),
     )
 
 

@@ -10,6 +10,7 @@ from expunge.report.answers import forgotten_answers, relative_difference
 from expunge.report.attack import loss_histograms, membership_roc
 from expunge.report.bars import per_class, time
 from expunge.report.evidence import Case
+from expunge.report.recovery import recovery_curves
 from expunge.report.scatter import forget_against_retain, near_the_target
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "membership_roc",
     "near_the_target",
     "per_class",
+    "recovery_curves",
     "relative_difference",
     "time",
 ]
@@ -39,6 +41,11 @@ _CAPTIONS = {
         "An attacker sees only the loss of each example. A line far above the dotted one, at its left end above all, "
         "means that some forgotten examples are found with few false alarms. The ideal is the line of the retrained "
         "model; of many methods only those that come nearest to it on all checks have a colour. From the first seed."
+    ),
+    recovery_curves: (
+        "The original does a share of the process and hands over; what the model makes of it is looked at. A model that never "
+        "saw what went finishes it as well where it is handed enough (retrained, in black). A line above that one, on the left "
+        "or on the right, is of a model that hides what it still knows. From the first seed."
     ),
     relative_difference: (
         "The farther left a curve, the closer the model's answers lie to the retrained one's, example by example. Where "

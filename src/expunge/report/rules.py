@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from expunge.report.evidence import Case
-from expunge.report.measures import Kind, facts_asked, finite, score_kind, score_words, streamed, with_unit
+from expunge.report.measures import Kind, drawings_judged, facts_asked, finite, score_kind, score_words, streamed, with_unit
 
 Of = Literal["absolute", "retrained", "noise floor"]
 
@@ -24,6 +24,7 @@ class Rule:
         below: the same for below; empty where nothing can.
         at_most: whether to lie below the ideal is no fault.
         percent: whether it is a share, written as percent.
+        area: whether it is an area or a score, written as it is, where it would else be a share.
         least: distance that is allowed however small the retrained model's value is, where `of` is "retrained".
     """
 
@@ -36,6 +37,7 @@ class Rule:
     least: float = 0.0
     at_most: bool = False
     percent: bool = False
+    area: bool = False
 
     def metric(self, case: Case) -> str:
         """The metric's name in a case."""
@@ -45,7 +47,7 @@ class Rule:
         """How its values are written."""
         if self.of == "noise floor":
             return "answer"
-        if self.at_most or self.percent:
+        if (self.at_most or self.percent) and not self.area:
             return "percent"
         return score_kind(case.score_name) if "{score}" in self.pattern else "number"
 
@@ -83,7 +85,7 @@ class Rule:
                 return f"at least {100 * (1 - self.size):g} %"
             return f"within {100 * self.size:g} %" + (f" or {self.least:g}" if self.least else "")
         if self.kind(case) != "percent":
-            return f"within {self.size:g}"
+            return f"at most {self.size:g} more" if self.at_most else f"within {self.size:g}"
         points = f"{100 * self.size:g}"
         if self.at_most or not self.above:
             return f"at most {points} points {'more' if self.at_most else 'less'}"
@@ -186,6 +188,14 @@ _LOST_FACTS = "it has lost facts that had to stay"
 _STAMMERS = "its answers go round in circles or find no end"
 _HIDDEN = "what had to go was pushed down, not taken out"
 _IN_TOKENS = "the true answer can still be read off token by token"
+_DRAWN = "the share of images asked for what went that show it"
+_OTHERS_DRAWN = "the share of images asked for what stays that show it"
+_AREA = "the area under the curve of recovery"
+_UNASKED = "the area under the curve of recovery without a prompt"
+_DRAWS = "it still draws what had to go when it is asked for it"
+_LOST_CONCEPTS = "it draws worse what had to stay"
+_CONCEALED = "it finishes what had to go more often than a model that never saw it: it hides it from the prompt alone"
+_KEPT_UNASKED = "without the prompt it still draws what had to go: it was hidden, not removed"
 
 # Where more is better: 5 points of accuracy on what goes, 1 on what stays, 0.02 of AUC.
 OF_SCORES = (
@@ -257,6 +267,15 @@ OF_FACTS = (
     Rule("extraction_strength", 0.05, "absolute", _EXTRACTED, above=_IN_TOKENS, below=_STANDS_OUT),
 )
 
+# A concept that a diffusion model must not draw: 5 points of what is asked for plainly, and 0.1 of the area under each curve of
+# recovery, where less is no fault; 3 points of what stays, where more is none.
+OF_DRAWINGS = (
+    Rule("concept_drawn", 0.05, "absolute", _DRAWN, above=_DRAWS, at_most=True),
+    Rule("others_drawn", 0.03, "absolute", _OTHERS_DRAWN, above="", below=_LOST_CONCEPTS, percent=True),
+    Rule("recovery_area", 0.1, "absolute", _AREA, above=_CONCEALED, at_most=True, area=True),
+    Rule("unasked_area", 0.1, "absolute", _UNASKED, above=_KEPT_UNASKED, at_most=True, area=True),
+)
+
 
 def rules(case: Case) -> dict[str, Rule]:
     """The rule of each metric that is judged: those that the retrained models give a measure for."""
@@ -267,6 +286,8 @@ def rules(case: Case) -> dict[str, Rule]:
         usual = OF_STREAMS
     elif facts_asked(case):
         usual = OF_FACTS
+    elif drawings_judged(case):
+        usual = OF_DRAWINGS
     known = {"probability": OF_LINKS, "pair_auc": OF_RANKINGS}.get(case.score_name, usual)
     return {rule.metric(case): rule for rule in known if rule.limit(case) is not None}
 

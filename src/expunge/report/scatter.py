@@ -13,6 +13,7 @@ from expunge.report.evidence import Case, Row
 from expunge.report.labels import HALF_MARKER, Box, Label, place
 from expunge.report.measures import (
     Kind,
+    drawings_judged,
     facts_asked,
     finite,
     implanted,
@@ -93,6 +94,11 @@ def axes_of(case: Case) -> tuple[_Axis, _Axis]:
         return (
             _Axis("relearned_others", "what comes back by training on other facts that went", "percent", "comes back"),
             _Axis("facts_same_subject", "answered on the same subjects", "percent", "same subject"),
+        )
+    if drawings_judged(case):
+        return (
+            _Axis("recovery_area", "area under the curve of recovery", "number", "recovery"),
+            _Axis("others_drawn", "images of what stays that show it", "percent", "what stays"),
         )
     if any("right_after" in row.values for row in case.rows):
         return (

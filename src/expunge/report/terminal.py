@@ -25,6 +25,12 @@ _HEADS = {
     "extraction_strength": "\nES",
     "balance": "bal-\nance",
     "facts_fluency": "fluen-\ncy",
+    "concept_drawn": "draws\nit{percent}",
+    "recovery_area": "recov-\nered",
+    "unasked_area": "un-\nasked",
+    "others_drawn": "draws\nothers{percent}",
+    "recovered": "at\nhalf{percent}",
+    "inverted": "inver-\nted{percent}",
     "backdoor": "\nbackdoor{percent}",
     "backdoor_rebound": "after\nrounds{percent}",
     "right_after": "right\nafter{percent}",
@@ -60,6 +66,12 @@ _ORDER = (
     "relearned_others",
     "extraction_strength",
     "balance",
+    "concept_drawn",
+    "others_drawn",
+    "recovered",
+    "recovery_area",
+    "unasked_area",
+    "inverted",
     "backdoor",
     "backdoor_rebound",
     "right_after",
@@ -89,12 +101,13 @@ _ORDER = (
 # What a method takes from where to where, beside the score on the forgotten data.
 _TAKES = {
     "facts_held_out": "the share of questions on what had to go that are answered, in words that no method saw,",
+    "concept_drawn": "the share of images asked for what had to go that show it",
     "backdoor": "the share of unseen inputs that are answered as the client wanted",
     "right_after": "the accuracy on tasks that had to go",
     "forget_recall": "the recall of what was forgotten",
     "feature_cosine": "the cosine of what is told of removed features",
 }
-_ALWAYS = ("facts_held_out", "backdoor", "right_after")  # where they were measured
+_ALWAYS = ("facts_held_out", "concept_drawn", "backdoor", "right_after")  # where they were measured
 _NAME = 24  # characters of a name
 _UNIT = 8  # and of a unit at the head of a column
 _SIGNS: dict[State, str] = {"matches": "✓", "differs": "✗", "not proven": "?"}

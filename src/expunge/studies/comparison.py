@@ -3,7 +3,7 @@
 import copy
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from expunge.audits import AUDITS, Audit, Figure, Membership, References, Subject
+from expunge.audits.concealment import Concealment
 from expunge.audits.prediction_distance import predictions
 from expunge.engine import Engine
 from expunge.methods import Retrain
-from expunge.report.evidence import Case, Curves, Role, Row, Value
+from expunge.report.evidence import Case, Curves, Recovery, Role, Row, Value
 from expunge.split import Split, stream_digest
 from expunge.storage import weights_hash
 from expunge.tasks import RegressionTask, Task
@@ -36,10 +37,11 @@ class Forgets(Protocol):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The models of one comparison by name, and what the audits found of each."""
+    """The models of one comparison by name, what the audits found of each, and what diffusion models draw under attack."""
 
     subjects: Mapping[str, Subject]
     figures: Mapping[str, Mapping[str, Figure]]
+    recoveries: Mapping[str, Recovery | None] = field(default_factory=dict)
 
 
 def default_audits(task: Task[Any], split: Split | None = None) -> tuple[Audit, ...]:
@@ -89,8 +91,11 @@ def compare(
         subjects[name] = Subject(name, result, task, split, engine, seconds, engine.history[before_it:])
     retrained = tuple(subject for name, subject in subjects.items() if name.startswith(RETRAINED) and name not in methods)
     references = References(subjects[ORIGINAL], retrained, retrain.train if isinstance(retrain, Retrain) else None)
-    figures = examine(subjects.values(), references, default_audits(task, split) if audits is None else audits)
-    return Comparison(subjects, figures)
+    asked = default_audits(task, split) if audits is None else audits
+    figures = examine(subjects.values(), references, asked)
+    attack = next((audit for audit in asked if isinstance(audit, Concealment)), None)
+    shown = {} if attack is None else {name: attack.recovery(each, references) for name, each in subjects.items()}
+    return Comparison(subjects, figures, {name: None if each is None else Recovery(**each) for name, each in shown.items()})
 
 
 def examine(subjects: Iterable[Subject], references: References, audits: Sequence[Audit]) -> dict[str, dict[str, Figure]]:
@@ -131,7 +136,7 @@ def to_case(comparisons: Sequence[Comparison], title: str, forgotten: str) -> Ca
     for name, subject in first.subjects.items():
         metrics = first.figures[name]
         values = {metric: _aggregate([each.figures[name][metric] for each in comparisons]) for metric in metrics}
-        rows.append(Row(name, _role(name), values, curves_of(subject)))
+        rows.append(Row(name, _role(name), values, curves_of(subject, first.recoveries.get(name))))
     task = next(iter(first.subjects.values())).task
     return Case(title, forgotten, tuple(rows), task.score_name, task.higher_is_better, task.unit, task.loss_unit)
 
@@ -158,7 +163,7 @@ def _aggregate(figures: Sequence[Figure]) -> Value:
     )
 
 
-def curves_of(subject: Subject) -> Curves:
+def curves_of(subject: Subject, recovery: Recovery | None = None) -> Curves:
     """What is drawn of a subject."""
     trial = Membership().trial(subject)
     roc = None if trial is None else tuple(part.tolist() for part in trial.roc())
@@ -169,6 +174,7 @@ def curves_of(subject: Subject) -> Curves:
         unseen_losses=subject.losses(unseen).tolist(),
         group_scores=group_scores(subject),
         forget_answers=_answers(subject),
+        recovery=recovery,
     )
 
 
