@@ -116,3 +116,19 @@ def test_weights_outside_the_mask_stay():
             run(replace(SALUN, saliency=0.0, epochs=2)).parameters(), tiny_diffusion.trained().parameters(), strict=True
         )
     )
+
+
+@pytest.mark.parametrize(("asked", "shown"), [(1.0, 0), (0.5, 16), (0.0, 32)])
+def test_a_share_of_images_is_shown_as_if_nothing_were_asked_for(monkeypatch, asked, shown):
+    streams = []
+    monkeypatch.setattr(Engine, "fit", lambda engine, model, loss, stream, **settings: streams.append(stream) or model)
+    run(replace(SALUN, asked=asked))
+    pairs = [pair.forget for seed in range(2) for pair in streams[0].epoch(torch.Generator().manual_seed(seed))]
+    conditions = torch.cat([conditions for _, _, conditions, _, _ in pairs])
+    silent = (conditions == tiny_diffusion.concepts().nothing).all(1)
+    assert len(conditions) == 32 and abs(int(silent.sum()) - shown) <= (6 if 0 < asked < 1 else 0)
+
+
+def test_shares_that_are_none_are_refused():
+    with pytest.raises(BadSetting, match="asked must lie between 0 and 1"):
+        SalUn(asked=1.5)

@@ -42,6 +42,8 @@ class SalUn(Method):
         epoch_of: "forget" or "retain", see :func:`expunge.split.paired`.
         optimizer: fresh, with its learning rate.
         schedule: of the learning rate.
+        asked: of diffusion models, the share of images that go which are asked for, between 0 and 1. The others are shown as if
+            nothing were asked for, so that the concept goes from there as well; as published all are.
     """
 
     saliency: float = 0.5
@@ -50,6 +52,7 @@ class SalUn(Method):
     epoch_of: Literal["forget", "retain"] = "forget"
     optimizer: Optimizer = Optimizer("adam", 2e-3)
     schedule: Schedule = "cosine"
+    asked: float = 1.0
 
     takes: ClassVar[tuple[type[Task[Any]], ...]] = (ClassificationTask, RegressionTask, DiffusionTask)
     why_not: ClassVar[str] = (
@@ -60,12 +63,13 @@ class SalUn(Method):
         super().__post_init__()
         self.require(0 <= self.saliency <= 1, f"saliency must lie between 0 and 1, not {self.saliency}")
         self.require(0 <= self.forget_weight <= 1, f"forget_weight must lie between 0 and 1, not {self.forget_weight}")
+        self.require(0 <= self.asked <= 1, f"asked must lie between 0 and 1, not {self.asked}")
 
     def unlearn(self, student: nn.Module, task: Task[Any], split: Split, engine: Engine) -> nn.Module:
         gradient = mean_gradient(student, lambda model, batch: task.losses(task.outputs(model, batch), batch), split.forget)
         optimizer = Masked(self.optimizer, saliency_mask(gradient, self.saliency))
         if isinstance(task, DiffusionTask):
-            false, loss = _always_asked(split.forget), _as_another_concept(task, self.forget_weight)
+            false, loss = _asked(split.forget, self.asked), _as_another_concept(task, self.forget_weight)
         else:
             false, loss = _with_wrong_targets(task, split, engine), wrong_and_right(task, self.forget_weight)
         stream = paired(false, split.retain, self.epoch_of)
@@ -96,9 +100,9 @@ def _as_another_concept(task: DiffusionTask, weight: float) -> Loss:
     return loss
 
 
-def _always_asked(stream: Stream) -> Stream:
-    """Images whose concept is asked for in every row, where the stream can do that."""
-    return stream.asked(1.0) if isinstance(stream, NoisedImages) else stream
+def _asked(stream: Stream, share: float) -> Stream:
+    """Images of which a share is asked for, where the stream can do that."""
+    return stream.asked(share) if isinstance(stream, NoisedImages) else stream
 
 
 def saliency_mask(gradient: dict[str, Tensor], share: float) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from expunge.registry import by_name
 from expunge.studies.api import Result, audit, forget
 from expunge.studies.classification import ClassificationStudy
 from expunge.studies.continual import ContinualStudy
+from expunge.studies.diffusion import DiffusionStudy
 from expunge.studies.federated import FederatedStudy
 from expunge.studies.graph import GraphStudy
 from expunge.studies.language import LanguageStudy
@@ -12,7 +13,16 @@ from expunge.studies.regression import RegressionStudy
 from expunge.studies.study import Study
 
 STUDIES = by_name(
-    (ClassificationStudy, RegressionStudy, GraphStudy, RecommendationStudy, FederatedStudy, ContinualStudy, LanguageStudy)
+    (
+        ClassificationStudy,
+        RegressionStudy,
+        GraphStudy,
+        RecommendationStudy,
+        FederatedStudy,
+        ContinualStudy,
+        LanguageStudy,
+        DiffusionStudy,
+    )
 )
 
 __all__ = ["STUDIES", "Result", "Study", "audit", "forget"]

@@ -1,16 +1,16 @@
 """One case of a study in which each seed draws anew what is held out and what must go."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
+from expunge.audits import Audit
 from expunge.engine import Engine
-from expunge.methods import Method, Retrain
+from expunge.methods import Retrain
 from expunge.split import Split
-from expunge.studies.comparison import Comparison, compare, trained
-from expunge.studies.one_by_one import OneByOne
+from expunge.studies.comparison import Comparison, Forgets, compare, trained
 from expunge.tasks import Task
 
 
@@ -26,15 +26,17 @@ class DrawnScenario:
         methods: by the name of their row.
         draw: for a seed, the stream that the original is trained on, and the split.
         forgotten: what must go, for people.
+        audits: what is asked of all; every audit that works on the task when None.
     """
 
     title: str
     network: str
     task: Task[Any]
     recipe: Retrain
-    methods: Mapping[str, Method | OneByOne]
+    methods: Mapping[str, Forgets]
     draw: Callable[[int], tuple[Any, Split]]
     forgotten: str
+    audits: Sequence[Audit] | None = None
 
     def compare(self, engine: Engine, say: Callable[[str], None]) -> Comparison:
         """Train the original, retrain twice, unlearn by every method and audit all."""
@@ -50,6 +52,7 @@ class DrawnScenario:
                 self.methods,
                 engine,
                 retrain=self.recipe,
+                audits=self.audits,
                 original_seconds=seconds,
             )
 
