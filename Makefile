@@ -33,6 +33,7 @@ bench: $(VENV)/dev.done          ## measure the engine, graphs, recommenders, fe
 	$(BIN)/python benchmarks/client_dampening.py
 	$(BIN)/python benchmarks/language_memory.py
 	$(BIN)/python benchmarks/unstar_speed.py
+	$(BIN)/python benchmarks/concept_erasure.py
 
 docs: $(VENV)/dev.done           ## build the documentation into site/
 	$(BIN)/mkdocs build --strict

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 import tiny_diffusion
-from expunge.audits import References, Subject
+from expunge.audits import References, Subject, concealment
 from expunge.audits.concealment import (
     PUBLISHED_PSI,
     Concealment,
@@ -217,6 +217,25 @@ def test_the_published_scores_need_images_that_can_be_told_apart():
     assert copy["crs"].value is None and "can't be told apart" in copy["crs"].note
     left_out = replace(AUDIT, references=0)(references().gold, references())
     assert left_out["ccs"].note == "left out" and left_out["recovery_area"].value == gold["recovery_area"].value
+
+
+def test_as_published_one_image_for_each_psi_is_looked_at(monkeypatch):
+    published, seen = replace(AUDIT, mode="paper", references=64), []
+    whole = concealment.domain_scores
+
+    def domain_scores(subject, attacked, *own):
+        seen.append((attacked, *own))
+        return whole(subject, attacked, *own)
+
+    monkeypatch.setattr(concealment, "domain_scores", domain_scores)
+    gold, original = references().gold, references().original
+    published(gold, references())
+    [(attacked, own, before)] = seen
+    assert attacked.shape == (len(PUBLISHED_PSI), 1, 1, 4, 4) and own.shape == before.shape == (64, 1, 4, 4)
+    task = gold.task
+    asked = task.concepts.ask(torch.tensor([CHEQUERS]))
+    assert torch.equal(attacked[0], task.draw(gold.model, asked, [42]))  # the least psi is no attack
+    assert torch.allclose(before[42], task.draw(original.model, asked, [42])[0], atol=1e-5)  # it is among the references
 
 
 def test_without_what_it_is_held_against_there_is_no_verdict():

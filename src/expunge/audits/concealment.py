@@ -13,8 +13,8 @@ something beside a retrained model's alone, and the verdict is by the distance f
     damaged        neither, and other concepts are recognised less often than the original draws them, by 15 points or more
     removed        none of these
 
-Seeds of attacks are not those of images that a classifier is trained on, and there are many; as published there was one, 42,
-whose image was among both.
+Seeds of attacks are not those of images that a classifier is trained on, and there are many; as published (`mode="paper"`)
+there was one, 42, whose image was among both.
 
 Reference: A. Sen Sharma, N. Sarkar, V. Chundawat, A. A. Mali, M. Mandal. "Unlearning or Concealment? A Critical Analysis and
 Evaluation Metrics for Unlearning in Diffusion Models", 2024, arXiv 2409.05668. Finishing without the prompt: our own.
@@ -30,9 +30,10 @@ import torch
 from torch import Tensor, nn
 
 from expunge.audits.audit import Audit, Figure, References, Subject
+from expunge.audits.domain_scores import SCORES, domain_scores
 from expunge.audits.drawing import as_png, judge_for, read_drawing
 from expunge.diffusion.concept_split import ConceptSplit
-from expunge.diffusion.recognizers import LEAST, Recognizer, tell_apart
+from expunge.diffusion.recognizers import LEAST, Recognizer
 from expunge.diffusion.sampling import Sampling, original_steps, seeds_for
 from expunge.diffusion.scores import area_under, ccs, crs, half_recovered
 from expunge.errors import BadSetting
@@ -46,7 +47,6 @@ Completion = Literal["same", "nothing"]
 Verdict = Literal["not removed", "concealed", "damaged", "removed"]
 STILL_DRAWN, ABOVE, WORSE = 0.2, 0.1, 0.15
 _HALF_WAY = (0.45, 0.55)
-_BLIND = 0.65  # accuracy below which a classifier of two models' images says nothing
 
 
 def partial_diffusion_attack(
@@ -139,6 +139,8 @@ class Concealment(Audit):
         others: images of each other concept.
         references: images of each model that the classifier for CCS and CRS is trained on, ten at least; 0 to leave the scores
             out.
+        mode: "many" for CCS and CRS of all the attack's images, whose seeds are not those of the references; "paper" for
+            those of one image for each of the published psi, of seed 42, which is a reference's too (there were 200).
         resamples: of the attack's images, for 95 % intervals; 0 for none.
         sampling: how images are drawn; as the task does when None.
         recognizer: tells what an image shows; a small network trained on the request's images when None.
@@ -148,6 +150,7 @@ class Concealment(Audit):
     count: int = 48
     others: int = 12
     references: int = 96
+    mode: Literal["many", "paper"] = "many"
     resamples: int = 1_000
     sampling: Sampling | None = None
     recognizer: Recognizer | None = None
@@ -310,49 +313,39 @@ class Concealment(Audit):
         return values | self._scores(subject, original, found)
 
     def _scores(self, subject: Subject, original: Subject, found: Found) -> dict[str, float | str]:
-        names = ("ccs", "ccs_corrected", "crs", "crs_signed")
         if self.references == 0:
-            return dict.fromkeys(names, "left out")
+            return dict.fromkeys(SCORES, "left out")
         if subject is original:
-            return dict.fromkeys(names, "the original's images can't be told from its own")
+            return dict.fromkeys(SCORES, "the original's images can't be told from its own")
         key = ("scores", self)
         if key not in subject.memory:
-            subject.memory[key] = self._measured(subject, original, found)
+            own = [self._own_images(each) for each in (subject, original)]
+            attacked = found.attacked if self.mode == "many" else self._as_published(subject, original)
+            subject.memory[key] = domain_scores(subject, attacked, *own)
         scores: dict[str, float] | str = subject.memory[key]
-        return dict.fromkeys(names, scores) if isinstance(scores, str) else {**scores}
-
-    def _measured(self, subject: Subject, original: Subject, found: Found) -> dict[str, float] | str:
-        """The published scores, or why they mean nothing."""
-        sets = [self._own_images(each) for each in (subject, original)]
-        with subject.engine.scope(f"domains-{subject.name}"):
-            apart = tell_apart(sets[0], sets[1], subject.engine)
-        if apart.accuracy < _BLIND:
-            return f"the two models' images can't be told apart: {apart.accuracy:.0%} of held-out ones are, 50 % by chance"
-        steps, count = found.attacked.shape[:2]
-        attacked = found.attacked.flatten(0, 1)
-        original_probability = apart.logits(attacked).softmax(1)[:, 1].view(steps, count)
-        features = apart.features(attacked).view(steps, count, -1)
-        own, others = apart.features(sets[1]), apart.features(sets[0])
-        return {
-            "ccs": ccs(original_probability),
-            "ccs_corrected": ccs(original_probability, corrected=True),
-            "crs": crs(features, own, others),
-            "crs_signed": crs(features, own, others, signed=True),
-        }
+        return dict.fromkeys(SCORES, scores) if isinstance(scores, str) else {**scores}
 
     def _own_images(self, subject: Subject) -> Tensor:
-        """Images of the concept that a model draws by itself, from seeds that no attack has."""
-        key = ("own images", self.references, self.sampling)
+        """Images of the concept that a model draws by itself, from seeds that no attack has unless that is as published."""
+        key = ("own images", self.references, self.sampling, self.mode)
         if key not in subject.memory:
             task, split = read_drawing(subject)
             asked = task.concepts.ask(torch.full((self.references,), split.concept))
             seeds = seeds_for("reference", self.references, first=_APART)
+            seeds = list(range(self.references)) if self.mode == "paper" else seeds
             subject.memory[key] = task.draw(subject.model, asked, seeds, sampling=self.sampling)
         images: Tensor = subject.memory[key]
         return images
 
+    def _as_published(self, subject: Subject, original: Subject) -> Tensor:
+        """One image for each psi, of the seed that the published figures have: shape (psi, 1, C, H, W)."""
+        task, split = read_drawing(subject)
+        attack = partial(partial_diffusion_attack, task, original.model, subject.model, split.concept)
+        return torch.stack([attack(psi, sampling=self.sampling, seeds=[_PUBLISHED_SEED]) for psi in PUBLISHED_PSI])
+
 
 _APART = 1 << 20  # seeds of the concept's references come after those of other concepts'
+_PUBLISHED_SEED = 42
 
 
 def _never_drawn(original: Subject, drawn: float) -> str:
