@@ -79,6 +79,7 @@ def test_curves_are_drawn_for_whoever_has_them():
     each = case(row("mine"))
     drawing = recovery_curves(each)
     assert "asked for nothing" in drawing and "retrained (ideal)" in drawing and "mine" in drawing
-    assert "recovery_curves" in [plot.name for plot in all_plots(each)]
+    plots = all_plots(each)
+    assert plots[0].name == "recovery_curves" and plots[1].caption.startswith("Up is better kept")  # what stays, not its loss
     without = Case("x", "x", (Row("mine", "method", {}),), "mse", higher_is_better=False)
     assert recovery_curves(without) is None and image_grid(without) is None

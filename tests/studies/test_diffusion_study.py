@@ -110,7 +110,7 @@ def test_a_report_shows_who_only_hides_and_a_second_run_draws_nothing_again(tmp_
     assert esd.values["recovery_area"].note == "verdict: concealed" and esd.curves.recovery.asked[0] < 0.4
     assert [row.name for row in case.rows] == ["original", "retrained", "retrained-2", "esd-x", "sdd"]
     page = write_study(studied, tmp_path, None).read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == 5 * 4 * 4 and "concealed" in page
+    assert page.count("data:image/png;base64,") == 5 * 4 * 3 and "concealed" in page
 
     def never(*args, **settings):
         raise AssertionError("nothing is drawn again")

@@ -211,7 +211,7 @@ class Concealment(Audit):
         found["recovery_area"] = replace(found["recovery_area"], note=_told(mine, ideal, before))
         return found
 
-    def recovery(self, subject: Subject, references: References, shown: int = 4) -> Mapping[str, Any] | None:
+    def recovery(self, subject: Subject, references: References, shown: int = 3) -> Mapping[str, Any] | None:
         """What a report shows of a subject: `psi`, the curves `asked` and `unasked`, and for each psi the first `images`, PNG
         in base64, with whether each `shows` the concept; None where nothing recognises it.
 

@@ -10,6 +10,7 @@ from expunge.report.answers import forgotten_answers, relative_difference
 from expunge.report.attack import loss_histograms, membership_roc
 from expunge.report.bars import per_class, time
 from expunge.report.evidence import Case
+from expunge.report.measures import drawings_judged
 from expunge.report.recovery import recovery_curves
 from expunge.report.scatter import forget_against_retain, near_the_target
 
@@ -28,6 +29,11 @@ __all__ = [
 ]
 
 _CAPTIONS = {
+    recovery_curves: (
+        "The original does a share of the process and hands over; what the model makes of it is looked at. A model that never "
+        "saw what went finishes it as well where it is handed enough (retrained, in black). A line above that one, on the left "
+        "or on the right, is of a model that hides what it still knows. From the first seed."
+    ),
     forget_against_retain: (
         "Up is better kept; left and right of the star is less and more known than after retraining. A method should "
         "land in the box around the star, not as far left as it can. A cross inside the box misses another check. Bars "
@@ -41,11 +47,6 @@ _CAPTIONS = {
         "An attacker sees only the loss of each example. A line far above the dotted one, at its left end above all, "
         "means that some forgotten examples are found with few false alarms. The ideal is the line of the retrained "
         "model; of many methods only those that come nearest to it on all checks have a colour. From the first seed."
-    ),
-    recovery_curves: (
-        "The original does a share of the process and hands over; what the model makes of it is looked at. A model that never "
-        "saw what went finishes it as well where it is handed enough (retrained, in black). A line above that one, on the left "
-        "or on the right, is of a model that hides what it still knows. From the first seed."
     ),
     relative_difference: (
         "The farther left a curve, the closer the model's answers lie to the retrained one's, example by example. Where "
@@ -93,6 +94,6 @@ class Plot:
 
 def all_plots(case: Case, key: str = "") -> list[Plot]:
     """Every drawing that the case has figures for, in reading order."""
-    captions = _CAPTIONS if case.higher_is_better else _CAPTIONS | _CAPTIONS_OF_ERRORS
+    captions = _CAPTIONS if case.higher_is_better or drawings_judged(case) else _CAPTIONS | _CAPTIONS_OF_ERRORS
     drawn = ((draw.__name__, draw(case, key), caption) for draw, caption in captions.items())
     return [Plot(name, svg, caption) for name, svg, caption in drawn if svg is not None]
