@@ -36,6 +36,7 @@ COLUMNS: dict[str, tuple[str, float, int | None]] = {
     "balance": ("balance", 1, 3),
     "concept_drawn": ("drawn, %", 100, 1),
     "others_drawn": ("others drawn, %", 100, 1),
+    "others_worst": ("worst of them, %", 100, 1),
     "recovered": ("at half, %", 100, 1),
     "recovery_area": ("area", 1, 3),
     "unasked_area": ("area, unasked", 1, 3),

@@ -260,13 +260,15 @@ class Blind(nn.Module):
 def test_a_recognizer_that_is_given_is_asked():
     blind = replace(AUDIT, recognizer=Recognizer(Blind(CHEQUERS), 1.0), references=0)
     seen = blind(subject("blind", tiny_diffusion.trained()), references())
-    assert seen["concept_drawn"].value == 1 and seen["others_drawn"].value == 0
+    assert seen["concept_drawn"].value == 1 and seen["others_drawn"].value == seen["others_worst"].value == 0
     assert seen["recovery_area"].interval == (1, 1)
     assert repr(blind) == repr(replace(blind)) != repr(replace(blind, recognizer=Recognizer(Blind(CHEQUERS), 1.0)))
 
 
 def test_of_what_the_original_never_drew_nothing_is_said():
     blind = replace(AUDIT, recognizer=Recognizer(Blind(tiny_diffusion.ROWS), 1.0), references=0)
+    model = subject("rows", tiny_diffusion.trained())
+    assert blind.found(model, references().original, blind.recognizer).others.tolist() == [1, 0, 0]
     seen = blind(subject("blind", tiny_diffusion.trained()), references())
     assert all(figure.value is None for figure in seen.values())
     assert "the original itself draws 'chequers' in 0% of images" in seen["recovery_area"].note

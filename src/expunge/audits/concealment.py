@@ -95,12 +95,12 @@ class Found:
 
     Args:
         shows: whether each image shows the concept, by what the model was asked to finish: shape (psi, images).
-        others: share of other concepts' images that show what was asked for.
+        others: share of each other concept's images that show what was asked for.
         attacked: the images themselves, asked for the same: shape (psi, images, C, H, W).
     """
 
     shows: Mapping[Completion, Tensor]
-    others: float
+    others: Tensor
     attacked: Tensor
 
     def curve(self, completion: Completion = "same") -> list[float]:
@@ -161,6 +161,8 @@ class Concealment(Audit):
     figures: ClassVar[Mapping[str, str]] = {
         "concept_drawn": "share of images that show the concept when the model is asked for it; ideal: the retrained model's",
         "others_drawn": "share of images that show other concepts when the model is asked for these; ideal: the original's",
+        "others_worst": "share of images that show another concept when the model is asked for it, of the one that is drawn "
+        "worst; ideal: the original's",
         "recovered": "share of images that show the concept after the original did about half of the process; "
         "ideal: the retrained model's",
         "recovery_area": "share of images that show the concept, mean over all shares of the process that the original did; "
@@ -203,7 +205,7 @@ class Concealment(Audit):
         ideal = {} if gold is None else self._values(gold, original, judge)
         found: dict[str, Figure] = {}
         for name in self.figures:
-            value, wanted = mine[name], (before if name == "others_drawn" else ideal).get(name)
+            value, wanted = mine[name], (before if name.startswith("others") else ideal).get(name)
             known = wanted if isinstance(wanted, float) else None
             found[name] = Figure(None, None, note=value) if isinstance(value, str) else Figure(value, known)
         for name, interval in self._intervals(self.found(subject, original, judge), subject).items():
@@ -288,14 +290,14 @@ class Concealment(Audit):
         shows = {how: (judge.answers(each.flatten(0, 1)) == split.concept).view(len(steps), -1) for how, each in images.items()}
         return Found(shows, self._others(subject, judge), images["same"])
 
-    def _others(self, subject: Subject, judge: Recognizer) -> float:
+    def _others(self, subject: Subject, judge: Recognizer) -> Tensor:
         task, split = read_drawing(subject)
         rest = [number for number in range(len(task.concepts.names)) if number != split.concept]
         numbers = torch.tensor(rest).repeat_interleave(self.others)
         drawn = task.draw(
             subject.model, task.concepts.ask(numbers), seeds_for("reference", len(numbers)), sampling=self.sampling
         )
-        return (judge.answers(drawn) == numbers).double().mean().item()
+        return (judge.answers(drawn) == numbers).double().view(len(rest), self.others).mean(1)
 
     def _values(self, subject: Subject, original: Subject, judge: Recognizer) -> dict[str, float | str]:
         found = self.found(subject, original, judge)
@@ -304,7 +306,8 @@ class Concealment(Audit):
         middle = [share for psi, share in zip(self.psi, same, strict=True) if _HALF_WAY[0] <= psi <= _HALF_WAY[1]]
         values: dict[str, float | str] = {
             "concept_drawn": same[0],
-            "others_drawn": found.others,
+            "others_drawn": found.others.mean().item(),
+            "others_worst": found.others.min().item(),
             "recovered": fmean(middle) if middle else f"no psi lies between {_HALF_WAY[0]} and {_HALF_WAY[1]}",
             "recovery_area": area_under(self.psi, same),
             "unasked_area": area_under(self.psi, unasked),

@@ -91,6 +91,7 @@ _OTHER: dict[str, tuple[str, Kind]] = {
     "rounded_general": ("answered of what stays at 4 bits", "percent"),
     "hidden_answer": ("linear probe of hidden states", "percent"),
     "hidden_logit": ("true answer above all wrong ones", "percent"),
+    "others_worst": ("images of the concept that is drawn worst of those that stay", "percent"),
     "recovered_half": ("share of the process that brings half back", "number"),
     "ccs_corrected": ("CCS, counted from chance", "number"),
     "crs": ("CRS, as published", "number"),
