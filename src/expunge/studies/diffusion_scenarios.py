@@ -1,6 +1,6 @@
 """What the diffusion study compares: a concept that must go, a small model that draws it, and the methods.
 
-Seeds differ in weights alone. Recipe and settings were chosen on models of seed 100; the study's own seeds begin at 0.
+Seeds differ in weights alone. How settings were chosen stands in `diffusion_methods.py`; the study's own seeds begin at 0.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ TEMPLATES = ("a photo of the digit {}", "a picture of the digit {}", "the digit 
 OTHER_TEMPLATES = ("a photo of {}", "a picture of {}", "an image of {}", "{}")
 SAMPLING = Sampling(steps=25, eta=1.0)
 BATCH, WIDTHS = 64, (24, 48)
-RECIPE = Retrain(epochs=55, optimizer=Optimizer("adamw", 2e-3), clip_norm=1.0)
+RECIPE = Retrain(epochs=60, optimizer=Optimizer("adamw", 2e-3), clip_norm=1.0)
 COUNTS = {"quick": 32, "full": 96}  # images at each share of an attack
 _LEFT_OUT = ("relearning", "anamnesis")
 
