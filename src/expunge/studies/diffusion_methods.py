@@ -2,7 +2,7 @@
 
 On originals of seeds 100 (65 epochs) and 101 (40 epochs), with a retrained model beside each. For SalUn: 8, 30 and 40 epochs,
 rates of 5e-4 to 3e-3, the forget term's weight (0.02, 0.05 and 0.2), all weights or half of them, and a share of 1, 0.7 and 0.5
-of images that are asked for. Nearly all from 30 epochs on had removed the concept by the audit's rule, those with 0.7 and 0.5 by
+of images that are asked for. Nearly all from 30 epochs on had removed it by the audit's rule, those with 0.7 and 0.5 by
 a wide margin. For ESD-x: rates of 2e-4 to 1e-3, 100 and 200 steps, and guidance 0.5; for ESD-u rates of 5e-5 to 3e-4; for SDD
 rates of 1e-4 to 1e-3. These differ in what they do to other digits, hardly in what comes back. How images are drawn was chosen
 there as well: with fresh noise in each step (eta 1) nearly all are recognised, of deterministic ones nine of ten. The rest was
