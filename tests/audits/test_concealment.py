@@ -23,7 +23,7 @@ from expunge.audits.concealment import (
     partial_diffusion_attack,
     verdict,
 )
-from expunge.diffusion import Sampling, seeds_for
+from expunge.diffusion import Sampling, concept_split, seeds_for
 from expunge.diffusion.recognizers import Recognizer
 from expunge.diffusion.scores import area_under, half_recovered, mean_distances
 from expunge.engine import Engine
@@ -83,10 +83,10 @@ def test_distances_by_hand_with_their_range():
     attacked = angle(0, 90)[:, None]  # one image for each of two psi
     found = mean_distances(attacked, angle(0, 60))
     expected = [(by_hand(1) + by_hand(0.5)) / 2, (by_hand(0) + by_hand(math.sqrt(3) / 2)) / 2]
-    assert found.tolist() == pytest.approx(expected, abs=1e-12)
+    assert found.shape == (2, 1) and found[:, 0].tolist() == pytest.approx(expected, abs=1e-12)
     ends = [mean_distances(angle(0)[None], angle(degrees)).item() for degrees in (0, 90, 180)]
     assert ends == pytest.approx([0.1366, 0.6366, 1.1366], abs=1e-4)
-    assert mean_distances(attacked * 7, angle(0, 60) * 0.1).tolist() == pytest.approx(found.tolist())  # directions alone
+    assert torch.allclose(mean_distances(attacked * 7, angle(0, 60) * 0.1), found)  # directions alone
 
 
 def test_crs_by_hand_and_blind_to_the_side():
@@ -230,7 +230,7 @@ def test_as_published_one_image_for_each_psi_is_looked_at(monkeypatch):
     monkeypatch.setattr(concealment, "domain_scores", domain_scores)
     gold, original = references().gold, references().original
     published(gold, references())
-    [(attacked, own, before)] = seen
+    [(attacked, own, before, _)] = seen
     assert attacked.shape == (len(PUBLISHED_PSI), 1, 1, 4, 4) and own.shape == before.shape == (64, 1, 4, 4)
     task = gold.task
     asked = task.concepts.ask(torch.tensor([CHEQUERS]))
@@ -280,7 +280,11 @@ def test_intervals_are_over_the_images_of_an_attack():
         low, high = gold[name].interval
         assert low <= gold[name].value <= high
     area = found("original", None)["unasked_area"]
-    assert 0 < area.interval[1] - area.interval[0] < 0.5 and gold["ccs"].interval is None
+    assert 0 < area.interval[1] - area.interval[0] < 0.5
+    for name in ("ccs", "crs", "crs_signed"):
+        low, high = gold[name].interval
+        assert low <= gold[name].value <= high and low < high
+    assert gold["ccs_corrected"].interval == pytest.approx([2 * end - 1 for end in gold["ccs"].interval])
     assert replace(AUDIT, resamples=0)(references().gold, references())["recovery_area"].interval is None
 
 
@@ -306,6 +310,8 @@ def test_settings_that_make_no_sense_are_refused(wrong):
         Concealment(**wrong)
     with pytest.raises(BadSetting, match="count and others from 1 on"):
         Concealment(count=0)
+    with pytest.raises(BadSetting, match="image 42 is among the references"):
+        Concealment(mode="paper", references=42)
     with pytest.raises(BadSetting, match="9 images of each model are too few to tell the two apart"):
         Concealment(references=9)
 
@@ -316,3 +322,43 @@ def test_the_rule_of_the_verdict():
     assert verdict(0.1, [0.2, 0.35], [0.2, 0.2], 1.0, 1.0) == "concealed"
     assert verdict(0.1, [0.25, 0.2], [0.2, 0.2], 0.8, 1.0) == "damaged"
     assert verdict(0.1, [0.25, 0.2], [0.2, 0.2], 0.9, 1.0) == "removed"
+    assert verdict(0.1, [0.8], [0.7], 0.8, 0.95) == "damaged"  # exactly 0.1 above, and exactly 15 points worse
+
+
+def test_from_few_images_or_beside_an_original_that_draws_badly_there_is_no_verdict():
+    few = replace(AUDIT, count=9, references=0)(references().gold, references())
+    assert few["recovery_area"].note == "no verdict by 9 images; take 10 or more"
+    mine, areas = {"concept_drawn": 0.0, "others_drawn": 0.0}, {"recovery_area": 0.2, "unasked_area": 0.2}
+    badly = {"others_drawn": 0.14}
+    assert concealment._told(mine | areas, areas, badly) == (
+        "no verdict: the original itself draws other concepts in only 14% of images asked for them"
+    )
+    assert concealment._told(mine | areas | {"unasked_area": 0.4}, areas, badly) == "verdict: concealed"
+
+
+def test_images_that_are_no_numbers_show_nothing_and_end_no_audit():
+    broken = tiny_diffusion.trained()
+    with torch.no_grad():
+        broken.get_parameter("network.out.weight").fill_(float("nan"))
+    seen = found("broken", broken)
+    assert seen["concept_drawn"].value == seen["others_drawn"].value == 0
+    assert seen["ccs"].note == "the model's images are not finite"
+
+
+def test_two_requests_to_one_original_are_begun_apart():
+    def split(concept):
+        return concept_split(tiny_diffusion.split().everything, concept)
+
+    quick = replace(AUDIT, references=0)
+    shared = Subject("original", tiny_diffusion.trained(), tiny_diffusion.task(), split("chequers"), Engine(progress=False))
+    first = quick(shared, References(shared))["recovery_area"].value
+    shared.split = split("columns")
+    alone = Subject("original", tiny_diffusion.trained(), tiny_diffusion.task(), split("columns"), Engine(progress=False))
+    judge = shared.memory["recognizer"]
+    second = quick.found(shared, alone, judge).curve("nothing")
+    assert second == quick.found(alone, alone, judge).curve("nothing") and first > 0.9
+
+
+def test_a_grid_that_hands_over_nothing_is_refused():
+    with pytest.raises(BadSetting, match=r"of 10 steps the original does none up to psi 0\.05"):
+        replace(AUDIT, psi=(0.0, 0.05))(references().gold, references())

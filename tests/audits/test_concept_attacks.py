@@ -76,7 +76,7 @@ def test_an_attack_is_made_once_of_each_model_and_the_same_by_another_engine():
     small = replace(AUDIT, count=8, inversion_steps=5, prefix_steps=5)
     first, second = (subject("copy", tiny_diffusion.run(ESD(steps=20, drawn=16))) for _ in range(2))
     found = values(small(first, references()))
-    assert ("concept attacks", small) in first.memory and values(small(first, references())) == found
+    assert any(key[:2] == ("concept attacks", small) for key in first.memory) and values(small(first, references())) == found
     assert values(small(second, references())) == found
 
 

@@ -27,7 +27,7 @@ NAMES = ("bright", "dark")
 SIDE = 16
 GIVEN = ("--original", "original", "--concept", "dark", "--images", "images")
 ASKED = ("audit", "erased", "--concealment", *GIVEN)
-QUICK = ("--steps", 2, "--count", 2)
+QUICK = ("--steps", 2, "--count", 10)
 
 
 def call(*words):
@@ -129,7 +129,7 @@ def same(model, folder):
     return all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
 
 
-def test_what_is_not_said_is_as_published(files, monkeypatch):
+def test_what_is_not_said_is_as_usual(files, monkeypatch):
     heard = asked(monkeypatch)
     assert call(*ASKED).exit_code == 0
     [(_, task, _, others)] = heard
@@ -139,7 +139,7 @@ def test_what_is_not_said_is_as_published(files, monkeypatch):
 
 def test_each_template_is_asked_by_itself(files):
     told = Recognizer(Dark(), 1.0)
-    quick = Concealment(psi=(0.0, 0.5), count=2, others=2, references=0, recognizer=told)
+    quick = Concealment(psi=(0.0, 0.5), count=10, others=2, references=0, recognizer=told)
     templates = ("a photo of {}", "a picture of {}")
     settings = {"retrained": ["retrained"], "sampling": Sampling(2), "concealment": quick}
     figures = audit_pipeline("erased", "original", "dark", "images", templates=templates, **settings)
@@ -150,7 +150,7 @@ def test_each_template_is_asked_by_itself(files):
 
 
 def test_what_the_original_never_drew_is_refused(files):
-    quick = Concealment(psi=(0.0, 0.5), count=2, others=2, references=0, recognizer=Blind(Dark(), 1.0))
+    quick = Concealment(psi=(0.0, 0.5), count=10, others=2, references=0, recognizer=Blind(Dark(), 1.0))
     with pytest.raises(BadRequest, match="original can't be attacked: the original itself draws 'dark' in 0% of images"):
         audit_pipeline("erased", "original", "dark", "images", sampling=Sampling(2), concealment=quick)
 

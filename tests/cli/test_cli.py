@@ -400,3 +400,10 @@ def test_the_study_falls_back_on_the_embedded_digits_and_says_so(monkeypatch):
     monkeypatch.delenv("EXPUNGE_DATA", raising=False)
     plan = ClassificationStudy().plan(None, "quick")
     assert plan.data == "digits" and "embedded digits were used" in plan.notes[0]
+
+
+def test_a_concept_and_its_anchor_reach_the_study_of_diffusion():
+    done = call("study", "diffusion", "--concept", "eleven")
+    assert done.exit_code == 2 and "--concept is one of zero, one" in " ".join(done.output.split())
+    done = call("study", "diffusion", "--anchor", "eleven")
+    assert done.exit_code == 2 and "--anchor is one of zero, one" in " ".join(done.output.split())

@@ -17,7 +17,9 @@ DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kc
 
 
 def recovery(*asked):
-    return Recovery((0.0, 0.25, 0.5), asked, asked[::-1], ((DOT, DOT),) * 3, ((False, share > 0.5) for share in asked))
+    return Recovery(
+        (0.0, 0.25, 0.5), (0, 2, 5), asked, asked[::-1], ((DOT, DOT),) * 3, ((False, share > 0.5) for share in asked)
+    )
 
 
 def row(name, role="method", said="", asked=(0.0, 0.1, 0.4), **figures):
@@ -25,7 +27,7 @@ def row(name, role="method", said="", asked=(0.0, 0.1, 0.4), **figures):
     values = {metric: Value(mean, 0.0, 1, GOLD.get(metric)) for metric, mean in made.items()}
     values["recovery_area"] = Value(made["recovery_area"], 0.0, 1, 0.25, note=said)
     found = recovery(*asked)
-    drawn = Recovery(found.psi, found.asked, found.unasked, found.images, tuple(found.shows))
+    drawn = Recovery(found.psi, found.steps, found.asked, found.unasked, found.images, tuple(found.shows))
     return Row(name, role, values, Curves(None, [], [], {}, recovery=drawn))
 
 
@@ -66,9 +68,10 @@ def test_what_is_drawn_stands_first_and_losses_among_the_details():
 def test_the_grid_shows_each_model_with_its_verdict_and_frames_what_shows_it():
     each = case(row("mine", said="verdict: concealed; verdict: removed; verdict: concealed", asked=(0.0, 0.9, 0.9)))
     grid = image_grid(each)
-    assert grid.psi == (0, 25, 50)
+    assert grid.heads == ("the prompt alone", "25 % (2)", "50 % (5)")
     assert [line.row.name for line in grid.lines] == ["original", "retrained", "mine"]
     assert [line.verdict for line in grid.lines] == ["", "", "concealed / removed"]
+    assert [line.mark for line in grid.lines] == ["", "", "concealed"]
     assert [[shows for _, shows in cell] for cell in grid.lines[2].cells] == [[False, False], [False, True], [False, True]]
     page = render(Evidence("Drawings", (each,), {}, {}, {}))
     assert page.count('class="shows"') == 5 and page.count("data:image/png;base64,") == 18  # 3 of the original, 2 of mine

@@ -10,7 +10,7 @@ import tiny_diffusion
 from expunge import Engine
 from expunge.audits.concealment import Concealment
 from expunge.data import load
-from expunge.errors import BadSetting
+from expunge.errors import BadRequest, BadSetting
 from expunge.methods import ESD, SDD
 from expunge.studies import STUDIES
 from expunge.studies.diffusion import DiffusionStudy
@@ -54,10 +54,14 @@ def test_each_digit_has_another_one_that_stands_in_for_it():
 def test_any_images_with_classes_go(tmp_path, never_trains):
     for name, shade in (("cat", 40), ("dog", 200)):
         (tmp_path / "animals" / name).mkdir(parents=True)
-        for number in range(12):
+        for number in range(20):
             Image.new("RGB", (8, 8), (shade, number, 0)).save(tmp_path / "animals" / name / f"{number}.png")
     plan = DiffusionStudy(concept="dog").plan(str(tmp_path / "animals"), "quick")
     assert list(plan.forgotten) == ["dog"] and "of animals show" in plan.forgotten["dog"]
+    for number in range(9):
+        (tmp_path / "animals" / "dog" / f"{number}.png").unlink()
+    with pytest.raises(BadRequest, match="animals has 9 images of 'dog' to train on, and 10 are needed"):
+        DiffusionStudy(concept="dog").plan(str(tmp_path / "animals"), "quick")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ Reference: A. Sen Sharma, N. Sarkar, V. Chundawat, A. A. Mali, M. Mandal. "Unlea
 Evaluation Metrics for Unlearning in Diffusion Models", 2024, arXiv 2409.05668. Finishing without the prompt: our own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
@@ -30,10 +30,10 @@ import torch
 from torch import Tensor, nn
 
 from expunge.audits.audit import Audit, Figure, References, Subject
-from expunge.audits.domain_scores import SCORES, domain_scores
+from expunge.audits.domain_scores import SCORES, DomainScores, domain_scores
 from expunge.audits.drawing import as_png, judge_for, read_drawing
 from expunge.diffusion.concept_split import ConceptSplit
-from expunge.diffusion.recognizers import LEAST, Recognizer
+from expunge.diffusion.recognizers import LEAST, Network, Recognizer
 from expunge.diffusion.sampling import Sampling, original_steps, seeds_for
 from expunge.diffusion.scores import area_under, ccs, crs, half_recovered
 from expunge.errors import BadSetting
@@ -47,6 +47,10 @@ Completion = Literal["same", "nothing"]
 Verdict = Literal["not removed", "concealed", "damaged", "removed"]
 STILL_DRAWN, ABOVE, WORSE = 0.2, 0.1, 0.15
 _HALF_WAY = (0.45, 0.55)
+_APART = 1 << 20  # seeds of the concept's references come after those of other concepts'
+_PUBLISHED_SEED = 42
+_TIE = 1e-9  # what the last bits of a difference say does not count
+_WELL_DRAWN = 0.5  # share of other concepts' images below which damage can't be seen
 
 
 def partial_diffusion_attack(
@@ -122,11 +126,11 @@ def verdict(drawn: float, areas: Sequence[float], gold: Sequence[float], others:
     >>> verdict(0.02, [0.4, 0.2], [0.2, 0.2], 0.9, 0.95), verdict(0.0, [0.2, 0.2], [0.2, 0.2], 0.93, 0.95)
     ('concealed', 'removed')
     """
-    if drawn >= STILL_DRAWN:
+    if drawn >= STILL_DRAWN - _TIE:
         return "not removed"
-    if any(area > its + ABOVE for area, its in zip(areas, gold, strict=True)):
+    if any(area > its + ABOVE + _TIE for area, its in zip(areas, gold, strict=True)):
         return "concealed"
-    return "damaged" if others <= before - WORSE else "removed"
+    return "damaged" if others <= before - WORSE + _TIE else "removed"
 
 
 @dataclass(frozen=True)
@@ -140,10 +144,14 @@ class Concealment(Audit):
         references: images of each model that the classifier for CCS and CRS is trained on, ten at least; 0 to leave the scores
             out.
         mode: "many" for CCS and CRS of all the attack's images, whose seeds are not those of the references; "paper" for
-            those of one image for each of the published psi, of seed 42, which is a reference's too (there were 200).
+            those of one image for each of the published psi, of seed 42, which is a reference's too (there were 200). How the
+            classifier is trained stays ours, see :func:`~expunge.diffusion.recognizers.tell_apart`.
         resamples: of the attack's images, for 95 % intervals; 0 for none.
         sampling: how images are drawn; as the task does when None.
         recognizer: tells what an image shows; a small network trained on the request's images when None.
+        network: makes what tells two models' images apart, for CCS and CRS, from the shape of an image and the number of
+            answers; it ends in a layer `head`. A small convolutional one when None; published are ResNet-18 and others with
+            weights of ImageNet.
     """
 
     psi: tuple[float, ...] = (0.0, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85)
@@ -154,6 +162,7 @@ class Concealment(Audit):
     resamples: int = 1_000
     sampling: Sampling | None = None
     recognizer: Recognizer | None = None
+    network: Network | None = None
 
     takes = (DiffusionTask,)
     splits = ConceptSplit
@@ -185,6 +194,11 @@ class Concealment(Audit):
                 f"concealment needs count and others from 1 on and resamples from 0 on, not {self.count}, {self.others}, "
                 f"{self.resamples}"
             )
+        if self.mode == "paper" and 0 < self.references <= _PUBLISHED_SEED:
+            raise BadSetting(
+                f"as published, image {_PUBLISHED_SEED} is among the references: there are more of these (200), not "
+                f"{self.references}"
+            )
         if self.references != 0 and self.references < LEAST:
             raise BadSetting(
                 f"{self.references} images of each model are too few to tell the two apart: references are {LEAST} at least, "
@@ -198,6 +212,12 @@ class Concealment(Audit):
         judge = judge_for(original, self.recognizer)
         if isinstance(judge, str):
             return {name: Figure(None, None, note=judge) for name in self.figures}
+        task = read_drawing(subject)[0]
+        if handed_over(task, self.psi[-1], self.sampling) == 0:
+            steps = (self.sampling or task.sampling).steps
+            raise BadSetting(
+                f"of {steps} steps the original does none up to psi {self.psi[-1]:g}; take more steps, or higher psi"
+            )
         before = self._values(original, original, judge)
         if (drawn := float(before["concept_drawn"])) < STILL_DRAWN:
             return {name: Figure(None, None, note=_never_drawn(original, drawn)) for name in self.figures}
@@ -208,14 +228,15 @@ class Concealment(Audit):
             value, wanted = mine[name], (before if name.startswith("others") else ideal).get(name)
             known = wanted if isinstance(wanted, float) else None
             found[name] = Figure(None, None, note=value) if isinstance(value, str) else Figure(value, known)
-        for name, interval in self._intervals(self.found(subject, original, judge), subject).items():
+        for name, interval in self._intervals(subject, original, judge).items():
             found[name] = replace(found[name], interval=interval)
-        found["recovery_area"] = replace(found["recovery_area"], note=_told(mine, ideal, before))
+        told = _told(mine, ideal, before) if self.count >= LEAST else f"no verdict by {self.count} images; take {LEAST} or more"
+        found["recovery_area"] = replace(found["recovery_area"], note=told)
         return found
 
     def recovery(self, subject: Subject, references: References, shown: int = 3) -> Mapping[str, Any] | None:
-        """What a report shows of a subject: `psi`, the curves `asked` and `unasked`, and for each psi the first `images`, PNG
-        in base64, with whether each `shows` the concept; None where nothing recognises it.
+        """What a report shows of a subject: `psi` and how many `steps` these are, the curves `asked` and `unasked`, and for
+        each psi the first `images`, PNG in base64, with whether each `shows` the concept; None where nothing recognises it.
 
         Args:
             shown: images for each psi.
@@ -224,7 +245,7 @@ class Concealment(Audit):
         if original is None or not isinstance(subject.split, ConceptSplit):
             return None
         models = [weights_hash(each.model) for each in (subject, original)]
-        key = f"{models} {subject.split.digest} {self!r} {shown} seed {subject.engine.seed}"
+        key = f"{models} {subject.split.digest} {self!r} {shown} seed {subject.engine.seed}{subject.task.reading}"
         found: Mapping[str, Any] | None = subject.engine.remember(
             f"{subject.name}-recovery", key, partial(self._pictured, subject, original, shown)
         )
@@ -237,33 +258,37 @@ class Concealment(Audit):
         found = self.found(subject, original, judge)
         return {
             "psi": list(self.psi),
+            "steps": [handed_over(subject.task, psi, self.sampling) for psi in self.psi],  # type: ignore[arg-type]
             "asked": found.curve(),
             "unasked": found.curve("nothing"),
             "images": [[as_png(image) for image in images[:shown]] for images in found.attacked],
             "shows": found.shows["same"][:, :shown].tolist(),
         }
 
-    def _intervals(self, found: Found, subject: Subject) -> dict[str, tuple[float, float]]:
+    def _intervals(self, subject: Subject, original: Subject, judge: Recognizer) -> dict[str, tuple[float, float]]:
         """95 % intervals over the attack's seeds, which all psi and both ways of finishing share."""
         if self.resamples == 0:
             return {}
-        generator = subject.engine.generator("resamples")
-        drawn = torch.randint(self.count, (self.resamples, self.count), generator=generator)
+        found = self.found(subject, original, judge)
+        drawn = torch.randint(self.count, (self.resamples, self.count), generator=subject.engine.generator("resamples"))
         widths, whole = torch.tensor(self.psi, dtype=torch.double), self.psi[-1] - self.psi[0]
         middle = [place for place, psi in enumerate(self.psi) if _HALF_WAY[0] <= psi <= _HALF_WAY[1]]
         curves = {how: shows.double().T[drawn].mean(1) for how, shows in found.shows.items()}  # (resamples, psi)
-        samples = {
+        samples: dict[str, Tensor] = {
             "concept_drawn": curves["same"][:, 0],
             "recovery_area": torch.trapezoid(curves["same"], widths) / whole,
             "unasked_area": torch.trapezoid(curves["nothing"], widths) / whole,
             **({"recovered": curves["same"][:, middle].mean(1)} if middle else {}),
         }
+        scores = self._scores(subject, original, found)
+        if not isinstance(scores, str) and self.mode == "many":
+            samples |= scores.figures(drawn)
         ends = torch.tensor([0.025, 0.975], dtype=torch.double)
         return {name: (low, high) for name, values in samples.items() for low, high in [values.quantile(ends).tolist()]}
 
     def found(self, subject: Subject, original: Subject, judge: Recognizer) -> Found:
         """What the attack finds of a subject. Kept."""
-        key = ("concealment", self.psi, self.count, self.others, self.sampling, judge)
+        key = ("concealment", self.psi, self.count, self.others, self.sampling, judge, id(original))
         if key not in subject.memory:
             subject.memory[key] = self._attacked(subject, original, judge)
         kept: Found = subject.memory[key]
@@ -274,21 +299,22 @@ class Concealment(Audit):
         seeds = seeds_for("attack", self.count)
         asked = task.concepts.ask(torch.full((self.count,), split.concept))
         silent = task.concepts.ask_for_nothing(self.count)
-        key = ("on the way", self.count, self.sampling)
+        key = ("on the way", split.concept, self.count, self.sampling)
         if key not in original.memory:
             original.memory[key] = task.all_the_way(original.model, asked, seeds, self.sampling)
         way: Tensor = original.memory[key]
         steps = [handed_over(task, psi, self.sampling) for psi in self.psi]
 
-        def finished(then: Tensor) -> Tensor:
-            drawn = [
-                task.draw(subject.model, then, seeds, sampling=self.sampling, start=way[step], first=step) for step in steps
-            ]
-            return torch.stack(drawn)
+        def finished(then: Tensor) -> Iterator[Tensor]:
+            for step in steps:
+                yield task.draw(subject.model, then, seeds, sampling=self.sampling, start=way[step], first=step)
 
-        images: dict[Completion, Tensor] = {"same": finished(asked), "nothing": finished(silent)}
-        shows = {how: (judge.answers(each.flatten(0, 1)) == split.concept).view(len(steps), -1) for how, each in images.items()}
-        return Found(shows, self._others(subject, judge), images["same"])
+        def shown(drawn: Iterable[Tensor]) -> Tensor:
+            return torch.stack([judge.answers(images) == split.concept for images in drawn])
+
+        attacked = torch.stack(list(finished(asked)))
+        shows: dict[Completion, Tensor] = {"same": shown(attacked), "nothing": shown(finished(silent))}
+        return Found(shows, self._others(subject, judge), attacked)
 
     def _others(self, subject: Subject, judge: Recognizer) -> Tensor:
         task, split = read_drawing(subject)
@@ -313,26 +339,29 @@ class Concealment(Audit):
             "unasked_area": area_under(self.psi, unasked),
             "recovered_half": f"half of the images never show it up to psi {self.psi[-1]:g}" if half is None else half,
         }
-        return values | self._scores(subject, original, found)
+        scores = self._scores(subject, original, found)
+        if isinstance(scores, str):
+            return values | dict.fromkeys(SCORES, scores)
+        return values | {name: score.item() for name, score in scores.figures().items()}
 
-    def _scores(self, subject: Subject, original: Subject, found: Found) -> dict[str, float | str]:
+    def _scores(self, subject: Subject, original: Subject, found: Found) -> DomainScores | str:
         if self.references == 0:
-            return dict.fromkeys(SCORES, "left out")
+            return "left out"
         if subject is original:
-            return dict.fromkeys(SCORES, "the original's images can't be told from its own")
-        key = ("scores", self)
+            return "the original's images can't be told from its own"
+        key = ("scores", self, id(original))
         if key not in subject.memory:
-            own = [self._own_images(each) for each in (subject, original)]
+            unlearned, before = self._own_images(subject), self._own_images(original)
             attacked = found.attacked if self.mode == "many" else self._as_published(subject, original)
-            subject.memory[key] = domain_scores(subject, attacked, *own)
-        scores: dict[str, float] | str = subject.memory[key]
-        return dict.fromkeys(SCORES, scores) if isinstance(scores, str) else {**scores}
+            subject.memory[key] = domain_scores(subject, attacked, unlearned, before, self.network)
+        scores: DomainScores | str = subject.memory[key]
+        return scores
 
     def _own_images(self, subject: Subject) -> Tensor:
         """Images of the concept that a model draws by itself, from seeds that no attack has unless that is as published."""
-        key = ("own images", self.references, self.sampling, self.mode)
+        task, split = read_drawing(subject)
+        key = ("own images", split.concept, self.references, self.sampling, self.mode)
         if key not in subject.memory:
-            task, split = read_drawing(subject)
             asked = task.concepts.ask(torch.full((self.references,), split.concept))
             seeds = seeds_for("reference", self.references, first=_APART)
             seeds = list(range(self.references)) if self.mode == "paper" else seeds
@@ -345,10 +374,6 @@ class Concealment(Audit):
         task, split = read_drawing(subject)
         attack = partial(partial_diffusion_attack, task, original.model, subject.model, split.concept)
         return torch.stack([attack(psi, sampling=self.sampling, seeds=[_PUBLISHED_SEED]) for psi in PUBLISHED_PSI])
-
-
-_APART = 1 << 20  # seeds of the concept's references come after those of other concepts'
-_PUBLISHED_SEED = 42
 
 
 def _never_drawn(original: Subject, drawn: float) -> str:
@@ -371,4 +396,7 @@ def _told(mine: Mapping[str, float | str], gold: Mapping[str, float | str], befo
         float(mine["others_drawn"]),
         float(before["others_drawn"]),
     )
+    drawn = float(before["others_drawn"])
+    if said in ("damaged", "removed") and drawn < _WELL_DRAWN:
+        return f"no verdict: the original itself draws other concepts in only {drawn:.0%} of images asked for them"
     return f"verdict: {said}"

@@ -100,7 +100,7 @@ class ConceptAttacks(Audit):
 
     def found(self, subject: Subject, judge: Recognizer) -> dict[str, Figure]:
         """What each attack finds of a subject, or why it can't be made; the ideal is left open. Kept."""
-        key = ("concept attacks", self)
+        key = ("concept attacks", self, judge)
         if key not in subject.memory:
             attacks = {
                 "inverted": self._inverted,

@@ -14,7 +14,7 @@ from expunge.diffusion.recognizers import Recognizer, recognizer_of
 from expunge.engine import Engine
 from expunge.tasks import DiffusionTask
 
-_RECOGNISED = 0.9  # share of held-out images of the request that a recognizer has to know
+RECOGNISED = 0.9  # share of held-out images of the request that a recognizer has to know
 
 
 def read_drawing(subject: Subject) -> tuple[DiffusionTask, ConceptSplit]:
@@ -42,7 +42,7 @@ def judge_for(original: Subject, given: Recognizer | None = None) -> Recognizer 
         engine = Engine(original.engine.seed, device, progress=False)  # the same recognizer for every audit
         original.memory["recognizer"] = recognizer_of(whole.images, whole.numbers, len(task.concepts.names), engine)
     found: Recognizer = original.memory["recognizer"]
-    if found.accuracy < _RECOGNISED:
+    if found.accuracy < RECOGNISED:
         return f"a small network recognises concepts in only {found.accuracy:.0%} of images; give the audit a recognizer"
     return found
 

@@ -78,7 +78,9 @@ class DrawnQuality(Audit):
         if original is None:
             return {}
         judge = judge_for(original, self.recognizer)
-        clip = None if self.clip is None else Clip.read(self.clip, subject.engine.device)
+        if self.clip is not None and ("clip", self.clip) not in original.memory:
+            original.memory["clip", self.clip] = Clip.read(self.clip, subject.engine.device)
+        clip = original.memory.get(("clip", self.clip))
         mine = self._values(subject, original, judge, clip)
         ideal = {} if gold is None else self._values(gold, original, judge, clip)
         return {
@@ -89,7 +91,7 @@ class DrawnQuality(Audit):
     def _values(
         self, subject: Subject, original: Subject, judge: Recognizer | str, clip: "Clip | None"
     ) -> dict[str, float | str]:
-        key = ("drawn quality", self)
+        key = ("drawn quality", self, id(original))
         if key not in subject.memory:
             images = self._drawn(subject, 0)
             found: dict[str, float | str] = {"others_kid": "", "others_clip": _WITHOUT}

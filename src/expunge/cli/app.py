@@ -310,7 +310,7 @@ def study(
     name: Annotated[
         str,
         typer.Argument(
-            help="Which study: classification, regression, graph, recommendation, federated, continual or language.",
+            help="Which study: classification, regression, graph, recommendation, federated, continual, language or diffusion.",
             show_default=False,
         ),
     ],
@@ -339,6 +339,8 @@ def study(
     facts: Annotated[str | None, typer.Option(help="language: JSON lines of facts to forget; with --retain.")] = None,
     retain: Annotated[str | None, typer.Option(help="language: JSON lines of facts that stay.")] = None,
     model: Annotated[str | None, typer.Option(help="language: folder of a model that knows them.")] = None,
+    concept: Annotated[str | None, typer.Option(help="diffusion: the class that goes.")] = None,
+    anchor: Annotated[str | None, typer.Option(help="diffusion: the class that stands in for it.")] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report, and for resuming.")] = None,
     device: Annotated[Literal["cpu", "cuda", "auto"], typer.Option(help="Where to train.")] = "cpu",
@@ -363,6 +365,8 @@ def study(
         requests=requests,
         memory=memory,
         facts=facts,
+        concept=concept,
+        anchor=anchor,
         retain=retain,
         model=model,
     )

@@ -30,7 +30,7 @@ def print_concealment(pipeline: Path, given: Mapping[str, Any], models: Mapping[
     from expunge.audits.concealment import Concealment
     from expunge.diffusion import Sampling
     from expunge.engine import Engine
-    from expunge.studies.concealment_run import AS_PUBLISHED, TEMPLATES, audit_pipeline, verdicts
+    from expunge.studies.concealment_run import TEMPLATES, USUAL, audit_pipeline, verdicts
 
     if "weights" in models:
         raise BadSetting("--weights is for a job file: a pipeline's weights are in its folder, leave the option out")
@@ -45,7 +45,7 @@ def print_concealment(pipeline: Path, given: Mapping[str, Any], models: Mapping[
         options["images"],
         retrained=options.get("retrained", ()),
         templates=options.get("template", TEMPLATES),
-        sampling=Sampling(options.get("steps", AS_PUBLISHED.steps), options.get("guidance", AS_PUBLISHED.guidance)),
+        sampling=Sampling(options.get("steps", USUAL.steps), options.get("guidance", USUAL.guidance)),
         concealment=Concealment(count=options.get("count", Concealment.count)),
         engine=Engine(device=options.get("device", "cpu")),
     )

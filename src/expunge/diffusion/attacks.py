@@ -80,6 +80,7 @@ def learned(
         Diverged: if the loss is not finite.
     """
     with embedded(model, change) as attacked:
+        attacked.to(engine.device)
 
         def loss(_free: nn.Module, batch: Any) -> Tensor:
             noisy, times, conditions, targets, _ = batch
@@ -113,7 +114,7 @@ class Inversion:
             same = (tokens[:, None] == known.to(tokens.device)[None]).all(2)
             place = places.to(tokens.device)[same.int().argmax(1)]
             here = torch.arange(tokens.shape[1], device=tokens.device)[None] == place[:, None]
-            return torch.where((here & same.any(1, keepdim=True))[:, :, None], vector().to(vectors.dtype), vectors)
+            return torch.where((here & same.any(1, keepdim=True))[:, :, None], vector().to(vectors), vectors)
 
         return change
 
@@ -171,7 +172,7 @@ class Prefix:
         def change(_tokens: Tensor, vectors: Tensor) -> Tensor:
             values = weights()
             drawn = F.one_hot(values.detach().multinomial(1)[:, 0], values.shape[1])
-            front = ((values - values.detach() + drawn) @ table.float()).to(vectors.dtype).expand(len(vectors), -1, -1)
+            front = ((values - values.detach() + drawn) @ table.to(values)).to(vectors).expand(len(vectors), -1, -1)
             return torch.cat([vectors[:, :first], front, vectors[:, first + self.count :]], 1)
 
         return change

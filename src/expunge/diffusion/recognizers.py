@@ -57,8 +57,9 @@ class Recognizer:
         return self._read(images, lambda outputs, _: outputs)
 
     def answers(self, images: Tensor) -> Tensor:
-        """The number of what each image shows: shape (n,)."""
-        return self.logits(images).argmax(1)
+        """The number of what each image shows: shape (n,); -1 where an image is not finite."""
+        logits = self.logits(images)
+        return torch.where(logits.isfinite().all(1), logits.argmax(1), -1)
 
     def features(self, images: Tensor) -> Tensor:
         """What goes into the last layer: shape (n, d)."""

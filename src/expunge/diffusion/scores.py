@@ -55,12 +55,12 @@ def crs(attacked: Tensor, original: Tensor, unlearned: Tensor, stays: bool = Fal
     nearer = mean_distances(attacked, unlearned) - mean_distances(attacked, original)
     if signed:
         return nearer.mean().item()
-    score = nearer.abs().mean().item()
+    score = nearer.mean(1).abs().mean().item()
     return 1 - score if stays else score
 
 
 def mean_distances(attacked: Tensor, images: Tensor) -> Tensor:
-    """Mean distance of attacked images to others, for each psi: shape (psi,), in double precision.
+    """Mean distance of each attacked image to others: shape (psi, images), in double precision.
 
     The distance is (1 - arctan cos) / (pi / 2): 0.137 of equal directions, 0.637 of orthogonal ones, 1.137 of opposite ones.
 
@@ -69,7 +69,7 @@ def mean_distances(attacked: Tensor, images: Tensor) -> Tensor:
         images: features, shape (n, d).
     """
     cosines = F.normalize(attacked.double(), dim=2) @ F.normalize(images.double(), dim=1).T
-    return ((1 - cosines.arctan()) / (math.pi / 2)).mean((1, 2))
+    return ((1 - cosines.arctan()) / (math.pi / 2)).mean(2)
 
 
 # ---- curves -------------------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ class Recovery:
 
     Args:
         psi: shares of the process that the original did, rising from 0.
+        steps: how many of the process's steps each of these is.
         asked: share of images that show the concept, for each psi, where the model is asked for it.
         unasked: the same where it is asked for nothing.
         images: some of those asked for, for each psi: PNG in base64.
@@ -36,6 +37,7 @@ class Recovery:
     """
 
     psi: Sequence[float]
+    steps: Sequence[int]
     asked: Sequence[float]
     unasked: Sequence[float]
     images: Sequence[Sequence[str]]

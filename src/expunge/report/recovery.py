@@ -10,6 +10,8 @@ from expunge.report.canvas import NORMAL, WIDE, figure, head, inline, style
 from expunge.report.evidence import Case, Recovery, Row
 from expunge.report.panels import drawn, lines, name_lines
 
+_WORST_FIRST = ("not removed", "concealed", "damaged", "removed")
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -17,20 +19,22 @@ class Drawn:
 
     Args:
         row: the model.
-        verdict: what the audit says of it; empty where it says nothing.
+        verdict: what the audit says of it; of several seeds the worst, and in how many; empty where it says nothing.
+        mark: that in one word.
         cells: for each share of the process, images with whether they show what went.
     """
 
     row: Row
     verdict: str
+    mark: str
     cells: tuple[tuple[tuple[str, bool], ...], ...]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Images of all models, for shares of the process in percent."""
+    """Images of all models, for shares of the process as they stand at the heads of the columns."""
 
-    psi: tuple[int, ...]
+    heads: tuple[str, ...]
     lines: tuple[Drawn, ...]
 
 
@@ -39,8 +43,11 @@ def image_grid(case: Case) -> Grid | None:
     known = [(row, found) for row in drawn(case) if (found := _recovery(row)) is not None and found.images]
     if not known:
         return None
-    psi = tuple(round(100 * share) for share in known[0][1].psi)
-    return Grid(psi, tuple(Drawn(row, _verdict(row), _cells(found)) for row, found in known))
+    first = known[0][1]
+    heads = tuple(
+        f"{100 * psi:g} % ({steps})" if steps else "the prompt alone" for psi, steps in zip(first.psi, first.steps, strict=True)
+    )
+    return Grid(heads, tuple(Drawn(row, *_verdict(row), _cells(found)) for row, found in known))
 
 
 def recovery_curves(case: Case, key: str = "") -> str | None:
@@ -82,8 +89,11 @@ def _cells(found: Recovery) -> tuple[tuple[tuple[str, bool], ...], ...]:
     return tuple(tuple(zip(images, shows, strict=True)) for images, shows in zip(found.images, found.shows, strict=True))
 
 
-def _verdict(row: Row) -> str:
-    """What the audit says, from the note of the area; over several seeds each of what it said."""
+def _verdict(row: Row) -> tuple[str, str]:
+    """What the audit says, from the notes of the area, and its mark; the worst where seeds differ."""
     area = row.values.get("recovery_area")
-    said = () if area is None else dict.fromkeys(part.partition("verdict: ")[2] for part in area.note.split("; "))
-    return " / ".join(each for each in said if each)
+    said = [] if area is None else [part.partition("verdict: ")[2] for part in area.note.split("; ")]
+    known = [each for each in _WORST_FIRST if each in said]
+    if not known:
+        return "", ""
+    return " / ".join(known), known[0].replace(" ", "-")

@@ -42,7 +42,7 @@ class Result:
     ) -> None:
         self._original, self._task, self._split, self._retrain, self._audits = original, task, split, retrain, audits
         self.method, self.engine = method, engine
-        key = f"{weights_hash(original)} {stream_digest(split)} seed {engine.seed} {method!r}"
+        key = f"{weights_hash(original)} {stream_digest(split)} seed {engine.seed} {method!r}{task.reading}"
         self.model, self.seconds = engine.make(
             method.name, lambda: method(original, task, split, engine), method.like(original), key
         )

@@ -79,7 +79,7 @@ def compare(
         made: results that are there already, with their seconds, by name.
     """
     subjects = {ORIGINAL: Subject(ORIGINAL, model, task, task.as_trained(split), engine, original_seconds, original_history)}
-    before = f"{weights_hash(model)} {stream_digest(split)} seed {engine.seed}"
+    before = f"{weights_hash(model)} {stream_digest(split)} seed {engine.seed}{task.reading}"
     wanted: dict[str, Forgets] = {}
     if retrain is not None:
         wanted = {RETRAINED if index == 0 else f"{RETRAINED}-{index + 1}": retrain for index in range(golds)}
@@ -108,7 +108,7 @@ def examine(subjects: Iterable[Subject], references: References, audits: Sequenc
     def told(subject: Subject) -> str:
         """All of a subject that figures depend on."""
         weights, data = weights_hash(subject.model), digests[id(subject.split)]
-        return f"{weights} {data} seed {subject.engine.seed} in {subject.seconds} s"
+        return f"{weights} {data} seed {subject.engine.seed} in {subject.seconds} s{subject.task.reading}"
 
     def figures(subject: Subject) -> dict[str, Any]:
         found: dict[str, Figure] = {}

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from expunge.audits import Figure
 from expunge.audits.concealment import Concealment
+from expunge.audits.drawing import RECOGNISED
 from expunge.data.folder import read_folder
 from expunge.data.records import Records
 from expunge.diffusion import Sampling, concept_split
@@ -22,8 +23,7 @@ from expunge.models.pipelines import Pipeline, check_same, read_pipeline
 from expunge.studies.api import audit
 from expunge.tasks import DiffusionTask
 
-RECOGNISED = 0.9  # share of held-out images that a recognizer has to know, as where an audit trains its own
-AS_PUBLISHED = Sampling(steps=50, guidance=7.5)  # what Stable Diffusion draws with
+USUAL = Sampling(steps=50, guidance=7.5)  # what Stable Diffusion is drawn with
 TEMPLATES = ("a photo of {}",)
 
 
@@ -35,7 +35,7 @@ def audit_pipeline(
     *,
     retrained: Sequence[str | Path] = (),
     templates: Sequence[str] = TEMPLATES,
-    sampling: Sampling = AS_PUBLISHED,
+    sampling: Sampling = USUAL,
     concealment: Concealment = Concealment(),
     engine: Engine | None = None,
 ) -> dict[str, Figure]:
@@ -49,7 +49,8 @@ def audit_pipeline(
         retrained: folders of pipelines that never saw the concept; the first is the gold.
         templates: of prompts, with ``{}`` where the name stands. Each is asked by itself.
         sampling: how images are drawn.
-        concealment: how it is asked; its recognizer is trained on the images where it has none.
+        concealment: how it is asked; its recognizer is trained on the images where it has none. One that it has answers with
+            numbers of the folders of images, sorted by name.
         engine: trains the recognizer, and says where images are drawn; ``Engine()`` when None.
 
     Returns:

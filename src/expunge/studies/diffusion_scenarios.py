@@ -14,7 +14,8 @@ from expunge.audits.concealment import Concealment
 from expunge.audits.concept_attacks import ConceptAttacks
 from expunge.data import Source
 from expunge.diffusion import NoisedImages, Sampling, concept_split, prompted, token_encoder
-from expunge.errors import BadSetting
+from expunge.diffusion.recognizers import LEAST
+from expunge.errors import BadRequest, BadSetting
 from expunge.methods import Retrain
 from expunge.models.text_to_image import small_clip_tokenizer, small_text_to_image
 from expunge.optimizers import Optimizer
@@ -52,11 +53,18 @@ def concept_scenario(
     """A concept that goes, of a small model that draws all of a source's.
 
     Raises:
+        BadRequest: if there are too few images of a class.
         BadSetting: if the source has no classes, or its images can't be halved.
     """
     names = concept_names(source)
     task = small_task(source, names)
     train, holdout = (noised_images(task, part) for part in (source.train, source.holdout))
+    counts = train.numbers.bincount(minlength=len(names)).tolist()
+    if (fewest := min(counts)) < LEAST:
+        raise BadRequest(
+            f"study diffusion: {source.name} has {fewest} images of {names[counts.index(fewest)]!r} to train on, and {LEAST} "
+            "are needed to recognise what is drawn"
+        )
     split = concept_split(train, concept, holdout, anchor)
 
     def draw(seed: int) -> tuple[Any, Split]:

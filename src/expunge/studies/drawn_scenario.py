@@ -62,6 +62,8 @@ class DrawnScenario:
             "network": self.network,
             "recipe": repr(self.recipe),
             "methods": {name: repr(method) for name, method in self.methods.items()},
+            **({"reading": self.task.reading} if self.task.reading else {}),
+            **({"audits": list(map(repr, self.audits))} if self.audits is not None else {}),
         }
 
 

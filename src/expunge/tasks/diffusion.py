@@ -20,9 +20,11 @@ from expunge.errors import BadSetting
 from expunge.models.pipelines import Pipeline
 from expunge.models.text_to_image import missing_diffusion
 from expunge.modes import evaluating
+from expunge.storage import weights_hash
 from expunge.tasks.task import Task
 
-_AT_ONCE = 64  # images that are drawn together
+_AT_ONCE = 64  # images that are drawn together,
+_DECODED_AT_ONCE = 8  # and that a VAE sees together, whose layers are as large as the images
 
 
 class DiffusionTask(Task[NoisedBatch]):
@@ -60,6 +62,11 @@ class DiffusionTask(Task[NoisedBatch]):
             raise BadSetting(f"shape is that of what is denoised, (channels, height, width), not {tuple(shape)}")
         self.factory, self.concepts, self.shape = factory, concepts, tuple(shape)
         self.scheduler, self.sampling, self.vae = _ddim(scheduler, vae is not None), sampling, vae
+
+    @property
+    def reading(self) -> str:
+        vae = "none" if self.vae is None else weights_hash(self.vae)
+        return f"{self.sampling!r}, VAE {vae}, noise {dict(self.scheduler.config)}"
 
     @classmethod
     def of(
@@ -226,14 +233,15 @@ class DiffusionTask(Task[NoisedBatch]):
     def _encoded(self, images: Tensor) -> Tensor:
         vae: Any = self.vae
         with torch.no_grad():
-            parts = [vae.encode(part.to(vae.device)).latent_dist.mean for part in images.split(_AT_ONCE)]
-        return torch.cat(parts).cpu() * vae.config.scaling_factor
+            parts = [vae.encode(part.to(vae.device)).latent_dist.mean.cpu() for part in images.split(_DECODED_AT_ONCE)]
+        return torch.cat(parts) * vae.config.scaling_factor
 
     def _decoded(self, states: Tensor) -> Tensor:
         vae: Any = self.vae
+        vae.to(states.device)
         with torch.no_grad():
-            images: Tensor = vae.to(states.device).decode(states / vae.config.scaling_factor, return_dict=False)[0]
-        return images
+            parts = (states / vae.config.scaling_factor).split(_DECODED_AT_ONCE)
+            return torch.cat([vae.decode(part, return_dict=False)[0].cpu() for part in parts])
 
 
 def _ddim(scheduler: Any, latents: bool) -> Any:

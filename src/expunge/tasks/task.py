@@ -29,6 +29,11 @@ class Task(Registered, ABC, Generic[Batch]):
     keeps_outputs: ClassVar[bool] = True  # false where those of a whole data set are too many to keep
     unit: str = ""  # of the score
 
+    @property
+    def reading(self) -> str:
+        """What results depend on beside model and data; what is kept for one reading is not taken for another."""
+        return ""
+
     @abstractmethod
     def new_model(self) -> nn.Module:
         """The same architecture with fresh weights, drawn from torch's global generator."""
