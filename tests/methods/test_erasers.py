@@ -21,7 +21,7 @@ from tiny_diffusion import CHEQUERS, COLUMNS, CORNER, ROWS, run, share
 
 ERASERS = {
     "esd-x": ESD(steps=80, drawn=16),
-    "esd-u": ESD(steps=60, drawn=16, where="others"),
+    "esd-u": ESD(steps=30, drawn=16, where="others", optimizer=Optimizer("adam", 3e-4)),
     "esd-strict": ESD(steps=80, drawn=16, where="key-value"),
     "concept-ablation": ConceptAblation(steps=250, where="all"),
     "sdd": SDD(steps=100, drawn=16, decay=0.95, refresh=50, optimizer=Optimizer("adam", 3e-4)),
