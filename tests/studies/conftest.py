@@ -1,4 +1,4 @@
-"""Files of graphs that jobs are tried on."""
+"""Files of graphs that jobs are tried on, and what keeps a plan from training."""
 
 import shutil
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from expunge import Engine
 from tiny_graphs import communities
 
 
@@ -36,3 +37,13 @@ def files(made, tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("EXPUNGE_DATA", raising=False)
     return tmp_path
+
+
+@pytest.fixture
+def never_trains(monkeypatch):
+    """Whatever trains fails: a plan reads data and chooses settings, no more."""
+
+    def fit(*args, **settings):
+        raise AssertionError("a plan must not train")
+
+    monkeypatch.setattr(Engine, "fit", fit)

@@ -20,14 +20,6 @@ from expunge.studies.drawn_scenario import DrawnScenario
 from expunge.studies.study import write_study
 
 
-@pytest.fixture
-def never_trains(monkeypatch):
-    def fit(*args, **settings):
-        raise AssertionError("a plan must not train")
-
-    monkeypatch.setattr(Engine, "fit", fit)
-
-
 def test_it_is_known_by_its_files_name():
     assert STUDIES["diffusion"] is DiffusionStudy and DiffusionStudy.default_data == "digits"
 

@@ -51,14 +51,6 @@ def brief(monkeypatch):
     monkeypatch.setattr(graph_scenarios, "node_methods", lambda recipe: {"finetune": Finetune(epochs=2)})
 
 
-@pytest.fixture
-def never_trains(monkeypatch):
-    def fit(*args, **settings):
-        raise AssertionError("a plan must not train")
-
-    monkeypatch.setattr(Engine, "fit", fit)
-
-
 # ---- what is planned --------------------------------------------------------------------------------------------------------
 
 

@@ -54,14 +54,6 @@ def brief(monkeypatch):
 
 
 @pytest.fixture
-def never_trains(monkeypatch):
-    def fit(*args, **settings):
-        raise AssertionError("a plan must not train")
-
-    monkeypatch.setattr(Engine, "fit", fit)
-
-
-@pytest.fixture
 def found(made, monkeypatch):
     """Both public sets are where they are looked for; small ones, under their names."""
     whole = load_interactions("made.npz")

@@ -48,14 +48,6 @@ def brief(monkeypatch):
     monkeypatch.setattr(regression, "SHADOWS", {"quick": 2, "full": 4})
 
 
-@pytest.fixture
-def never_trains(monkeypatch):
-    def fit(*args, **settings):
-        raise AssertionError("a plan must not train")
-
-    monkeypatch.setattr(Engine, "fit", fit)
-
-
 # ---- what is planned ----------------------------------------------------------------------------------------------------
 
 
