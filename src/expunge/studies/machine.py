@@ -19,11 +19,11 @@ SMALL = 1_000_000  # parameters; below, an operation is over before a second thr
 def fitting_threads(model: nn.Module) -> Iterator[None]:
     """One thread while a small network is worked on, on the CPU; torch's own choice is put back afterwards.
 
-    Threads gain such a network nothing, and where another process is busy they wait for each other: a step of the study's
-    network was seen to take 50 times as long.
+    Threads gain most such networks nothing, and where another process is busy they wait for each other: a step of the study's
+    network was seen to take 50 times as long. Who has idle cores says so by OMP_NUM_THREADS, which is then followed.
     """
     before = torch.get_num_threads()
-    if sum(parameter.numel() for parameter in model.parameters()) < SMALL:
+    if "OMP_NUM_THREADS" not in os.environ and sum(each.numel() for each in model.parameters()) < SMALL:
         torch.set_num_threads(1)
     try:
         yield
