@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from expunge.data import cifar, etth, faces, housing, idx, stsb
+from expunge.data import adult, cifar, etth, faces, housing, idx, stsb
+from expunge.data.adult import ADULT
 from expunge.data.cifar import CIFAR10
+from expunge.data.class_table import read_any_table, read_class_table
 from expunge.data.columns import read_columns, read_values
 from expunge.data.diabetes import read_diabetes
 from expunge.data.digits import read_digits
@@ -63,6 +65,7 @@ __all__ = [
     "load",
     "load_graph",
     "load_interactions",
+    "read_class_table",
     "read_columns",
     "read_schema",
     "read_table",
@@ -82,6 +85,7 @@ DATASETS: dict[str, str] = {
     "cifar10": "60,000 colour photographs of 32x32 pixels, 10 classes; the user's files in $EXPUNGE_DATA/cifar10",
     "diabetes": "442 patients, 10 numbers each, how far the disease went in a year; embedded in scikit-learn, always there",
     "california-housing": "20,640 blocks of houses and their median value; the user's file in $EXPUNGE_DATA/tabular",
+    "adult": "32,561 people and whether they earn more than 50,000 US dollars a year; the user's file in $EXPUNGE_DATA/tabular",
     "stsb": "7,249 pairs of sentences and how alike they are; the user's files in $EXPUNGE_DATA/stsb",
     "etth1": "two years of hours of a transformer, to forecast its oil temperature; the user's file in $EXPUNGE_DATA/ettsmall",
     "etth2": "the same of a second transformer; the user's file in $EXPUNGE_DATA/ettsmall",
@@ -108,6 +112,7 @@ _PUBLIC = {
     "fashion-mnist": _Public(FASHION_MNIST, idx.FILES[0], idx.read_source, idx.find_files),
     "cifar10": _Public(CIFAR10, cifar.TRAIN_FILES[0], cifar.read_source, cifar.find_files),
     "california-housing": _Public(HOUSING, housing.FILES[0], housing.read_source, housing.find_files),
+    "adult": _Public(ADULT, adult.FILES[0], adult.read_source, adult.find_files),
     "stsb": _Public(STSB, stsb.FILES[0], stsb.read_source, stsb.find_files),
     "etth1": _Public(ETTH1, "ETTh1.csv", etth.read_source, etth.find_files),
     "etth2": _Public(ETTH2, "ETTh2.csv", etth.read_source, etth.find_files),
@@ -124,6 +129,7 @@ def load(
     columns: str | Path | None = None,
     target: str | None = None,
     holdout_share: float | None = None,
+    classes: bool | None = False,
 ) -> Source:
     """Load data by its name, from a folder, from a table, or from the user's own function.
 
@@ -143,6 +149,8 @@ def load(
             order.
         target: the column of a table that is to be predicted; tables need one, other data has its own.
         holdout_share: share of the rows of a table that are held out; one in five when None.
+        classes: whether the values in the target of a table are names of classes, be they texts or whole numbers; None says
+            that texts are, and numbers aren't. Other data knows what its targets are.
 
     Raises:
         BadFile: if a file is missing or not what it should be.
@@ -154,7 +162,8 @@ def load(
     """
     name, path = str(name_or_path), Path(name_or_path).expanduser()
     if _is_table(name, path):
-        source = read_table(path, target, HELD_OUT if holdout_share is None else holdout_share)
+        read = {False: read_table, True: read_class_table, None: read_any_table}[classes]
+        source = read(path, target, HELD_OUT if holdout_share is None else holdout_share)
     else:
         source = _read(name, path, size, grayscale)
         _refuse_of_tables(name, target=target, holdout_share=holdout_share)

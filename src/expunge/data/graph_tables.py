@@ -10,7 +10,7 @@ import numpy as np
 
 from expunge.data.columns import check_lines, read_text
 from expunge.data.graph_source import Features, GraphSource, foreign_feature, graph_of
-from expunge.data.table import GAPS
+from expunge.data.table_inputs import GAPS
 from expunge.errors import BadFile
 
 LABEL = "label"
