@@ -1,0 +1,79 @@
+"""Clusters of alike points: k-means on embeddings, within each class by itself where it is label-aware.
+
+Label-aware clusters keep those that are labelled wrongly apart from the others: they form clusters of their own.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from expunge.valuation.points import Array
+
+POINTS_EACH = 15  # of a cluster, on average, where no number of clusters is asked for
+LEAST_EACH = 3  # clusters of a class, if it has as many points
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """A partition.
+
+    Args:
+        members: which cluster each point is in, shape (n,), from 0.
+        centres: shape (k, d).
+        groups: the class of each cluster, shape (k,); all 0 where clusters know no classes.
+    """
+
+    members: Array
+    centres: Array
+    groups: Array
+
+    def __len__(self) -> int:
+        return len(self.centres)
+
+    @property
+    def masks(self) -> Array:
+        """Which points each cluster has, shape (k, n), bool."""
+        return np.asarray(self.members == np.arange(len(self))[:, None])
+
+    def nearest(self, embedded: Array, groups: Array) -> Array:
+        """The cluster of the same group whose centre is nearest, shape (v,); -1 where the group has none."""
+        far = np.square(embedded).sum(1)[:, None] - 2 * embedded @ self.centres.T + np.square(self.centres).sum(1)
+        far[groups[:, None] != self.groups] = np.inf
+        return np.where(np.isfinite(far).any(1), far.argmin(1), -1)
+
+    def distances(self, embedded: Array, members: Array) -> Array:
+        """From each point to the centre of a cluster, shape (v,)."""
+        return np.asarray(np.linalg.norm(embedded - self.centres[members], axis=1))
+
+
+def cluster(embedded: Array, groups: Array, count: int, generator: np.random.Generator) -> Clusters:
+    """Divide points into clusters.
+
+    Args:
+        embedded: shape (n, d).
+        groups: shape (n,); no cluster has points of two groups, and each group gets clusters in its proportion, three at least,
+            as far as it has distinct points.
+        count: of clusters, about.
+    """
+    members, centres = np.empty(len(embedded), dtype=np.int64), []
+    of: list[int] = []
+    for group in np.unique(groups):
+        rows = np.flatnonzero(groups == group)
+        wanted = max(round(count * len(rows) / len(groups)), LEAST_EACH)
+        found, middle = _k_means(embedded[rows], min(wanted, len(rows)), int(generator.integers(2**31)))
+        members[rows] = found + len(of)
+        centres.append(middle)
+        of += [group] * len(middle)
+    return Clusters(members, np.concatenate(centres), np.array(of))
+
+
+def _k_means(points: Array, count: int, seed: int) -> tuple[Array, Array]:
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than clusters
+        model = KMeans(count, n_init=1, random_state=seed).fit(points)
+    used, found = np.unique(model.labels_, return_inverse=True)
+    return found, model.cluster_centers_[used]

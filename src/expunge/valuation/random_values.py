@@ -1,0 +1,23 @@
+"""Random values: the control, which knows nothing. What doesn't beat it is of no use.
+
+    v_i ~ uniform on 0..1
+
+Costs: no trainings.
+"""
+
+from dataclasses import dataclass
+
+from expunge.valuation.game import Game
+from expunge.valuation.method import Found, ValuationMethod
+from expunge.valuation.points import Array, Points
+
+
+@dataclass
+class RandomValues(ValuationMethod):
+    """Numbers drawn by the utility's seed."""
+
+    def find(self, game: Game) -> Found:
+        def rule(asked: Points) -> Array:
+            return game.generator(self.name, "others").random(len(asked))
+
+        return Found(game.generator(self.name).random(len(game)), rule)
