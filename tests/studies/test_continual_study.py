@@ -18,7 +18,6 @@ from expunge.studies import STUDIES, continual
 from expunge.studies.comparison import to_case
 from expunge.studies.continual import ContinualStudy
 from expunge.studies.continual_scenarios import ContinualScenario, Serving, halved, learners, some_of
-from expunge.studies.study import write_study
 from tiny_streams import CLASSES, FAST, blobs, task
 
 FEW = {"uniclun": UniCLUN(**FAST), "er-in-step": Rehearsal(**FAST), "clpu": CLPU(**FAST), "joint": Joint(**FAST)}
@@ -118,7 +117,7 @@ def test_a_small_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(continual, "ContinualScenario", with_few)
     studied = ContinualStudy(requests="L1 L2 U1", memory=20).run(data="digits", folder=tmp_path / "out")
-    write_study(studied, tmp_path / "out", tmp_path / "study.json")
+    studied.write(tmp_path / "out", tmp_path / "study.json")
     found = json.loads((tmp_path / "study.json").read_text())["rows"]
     values = {(row["method"], row["metric"]): row["mean"] for row in found}
     assert {row["method"] for row in found} == {"original", "retrained", "retrained-2", *brief}

@@ -17,7 +17,6 @@ from expunge.studies.diffusion import DiffusionStudy
 from expunge.studies.diffusion_methods import WeightNoise, diffusion_methods
 from expunge.studies.diffusion_scenarios import DIGITS, RECIPE, SAMPLING, concept_scenario
 from expunge.studies.drawn_scenario import DrawnScenario
-from expunge.studies.study import write_study
 
 
 def test_it_is_known_by_its_files_name():
@@ -105,7 +104,7 @@ def test_a_report_shows_who_only_hides_and_a_second_run_draws_nothing_again(tmp_
     esd = next(row for row in case.rows if row.name == "esd-x")
     assert esd.values["recovery_area"].note == "verdict: concealed" and esd.curves.recovery.asked[0] < 0.4
     assert [row.name for row in case.rows] == ["original", "retrained", "retrained-2", "esd-x", "sdd"]
-    page = write_study(studied, tmp_path, None).read_text(encoding="utf-8")
+    page = studied.write(tmp_path, None).read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 5 * 4 * 3 and "concealed" in page
 
     def never(*args, **settings):

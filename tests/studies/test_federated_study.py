@@ -19,7 +19,6 @@ from expunge.studies.comparison import to_case
 from expunge.studies.federated import FederatedStudy
 from expunge.studies.federated_scenarios import METHODS as ROWS
 from expunge.studies.federated_scenarios import FederatedScenario
-from expunge.studies.study import write_study
 from expunge.tasks import ClassificationTask
 from tiny import same_weights, task
 from tiny_federations import played
@@ -125,7 +124,7 @@ def test_a_small_run(tmp_path, monkeypatch):
     monkeypatch.setattr(federated_scenarios, "METHODS", few)
     monkeypatch.setattr("expunge.studies.federated.FederatedScenario", brief)
     studied = FederatedStudy(partition="iid").run(seeds=1, data="digits", folder=tmp_path / "out")
-    write_study(studied, tmp_path / "out", tmp_path / "study.json")
+    studied.write(tmp_path / "out", tmp_path / "study.json")
     rows = json.loads((tmp_path / "study.json").read_text())["rows"]
     values = {(row["method"], row["metric"]): row["mean"] for row in rows}
     assert {row["method"] for row in rows} == {"original", "retrained", "retrained-2", *few}

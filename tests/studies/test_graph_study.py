@@ -21,7 +21,6 @@ from expunge.studies.comparison import ORIGINAL, RETRAINED, SECOND
 from expunge.studies.graph import GraphStudy
 from expunge.studies.graph_scenarios import linear_methods, link_methods, node_methods, with_features
 from expunge.studies.one_by_one import OneByOne
-from expunge.studies.study import write_study
 from tiny import class_split, original, same_weights, task
 from tiny_graphs import communities, link_original, link_parts, link_split, link_task, node_original, node_split, node_task
 
@@ -243,7 +242,7 @@ def test_a_small_study_from_a_file_to_its_json_and_its_report(made, brief):
     )
     assert f"{kind.title}/holdout_forget_accuracy" in {metric for _, metric in found}
     assert studied.evidence.command == "expunge study graph --budget quick --seeds 1 --data made.npz"
-    report = write_study(studied, Path("out"), Path("study.json"))
+    report = studied.write(Path("out"), Path("study.json"))
     assert json.loads(Path("study.json").read_text()) == studied.json
     page = report.read_text()
     assert all(title in page for title in KARATE) and "5 % of the edges, within 2 steps" in page

@@ -25,7 +25,6 @@ from expunge.studies.recommendation_scenarios import (
     methods_for,
     request_for,
 )
-from expunge.studies.study import write_study
 
 FOUR = ["MGCN, 5 % of users", "MGCN, 5 % of items", "MGCN, 5 % of pairs", "MGCN, image of 5 % of items"]
 BRIEF = Retrain(epochs=8, optimizer=Optimizer("adam", 2e-2), schedule="constant")
@@ -328,7 +327,7 @@ def test_a_small_study_from_a_file_to_its_json_and_its_report(made, brief):
     assert found[ORIGINAL, "forget_recall"]["mean"] > 1.3 * found[RETRAINED, "forget_recall"]["mean"], "it has learned"
     assert found[RETRAINED, "list_overlap"]["mean"] == 1 > found[SECOND, "list_overlap"]["mean"]
     assert studied.evidence.command == "expunge study recommendation --budget quick --seeds 1 --data made.npz"
-    report = write_study(studied, Path("out"), Path("study.json"))
+    report = studied.write(Path("out"), Path("study.json"))
     assert json.loads(Path("study.json").read_text()) == studied.json
     page = report.read_text()
     assert title in page and "5 % of the users of made: 3 users" in page

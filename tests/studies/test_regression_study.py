@@ -18,7 +18,6 @@ from expunge.requests import ForgetRange, ForgetWhere
 from expunge.studies import STUDIES, regression, scenarios
 from expunge.studies.comparison import ORIGINAL, RETRAINED, SECOND
 from expunge.studies.regression import RegressionStudy
-from expunge.studies.study import write_study
 from tiny import RECIPE, band_split, regression_original, regression_task
 
 ON_HOMES = RegressionStudy(target="price", forget="price <= 80")
@@ -283,7 +282,7 @@ def test_a_small_study_from_a_table_to_its_json_and_its_report(homes, brief):
     assert command == (
         "expunge study regression --budget quick --seeds 1 --data homes.csv --target price --forget 'price <= 80'"
     )
-    report = write_study(studied, Path("out"), Path("study.json"))
+    report = studied.write(Path("out"), Path("study.json"))
     assert report == Path("out/report.html") and json.loads(Path("study.json").read_text()) == studied.json
     page = report.read_text()
     assert "MAE" in page and BAND in page and "price" in page

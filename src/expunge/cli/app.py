@@ -1,10 +1,7 @@
 """`expunge VERB --option`: the verbs."""
 
-import os
 import shlex
 import sys
-from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +9,10 @@ import typer
 import yaml
 from rich.console import Console
 
+from expunge.cli.common import AsJson, Out, Overwrite, given, speaks, told_on_stderr
 from expunge.cli.guard import GuardedGroup
+from expunge.cli.study import study
+from expunge.cli.value import value
 from expunge.errors import BadSetting
 
 app = typer.Typer(
@@ -23,9 +23,6 @@ app = typer.Typer(
     help="Take people's data out of trained models, and prove that it is gone.",
 )
 
-Out = Annotated[Path, typer.Option("--out", help="Folder for model, audit and report.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the audit as JSON on stdout instead of a table.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a finished run in the folder.")]
 # What a run leaves for people, as far as it is there.
 _WRITTEN = {
     "Report": "report.html",
@@ -120,7 +117,7 @@ def forget(
     from expunge.cli.language import language_job
     from expunge.studies.job import parse_job
 
-    language = _given(
+    language = given(
         facts=facts,
         retain=retain,
         unseen=unseen,
@@ -145,7 +142,7 @@ def forget(
         "items_in": items_in and str(items_in),
         "pairs_in": pairs_in and str(pairs_in),
     }
-    of_data = _given(
+    of_data = given(
         name=data,
         target=target,
         train=train,
@@ -153,7 +150,7 @@ def forget(
         features=features and str(features),
     )
     if task == "language":
-        others = {**of_data, **_given(**request, weights=weights, epochs=epochs)}
+        others = {**of_data, **given(**request, weights=weights, epochs=epochs)}
         _serve(language_job(model, method, seed, device, language, others), out, overwrite, as_json)
         return
     if language:
@@ -163,9 +160,9 @@ def forget(
     job = {
         "seed": seed,
         "data": of_data,
-        "model": _given(name=model, weights=weights and str(weights)),
+        "model": given(name=model, weights=weights and str(weights)),
         "training": {"epochs": 15 if epochs is None else epochs},
-        "request": _given(**request),
+        "request": given(**request),
         "methods": method or ["scrub"],
         "engine": {"device": device},
     }
@@ -212,13 +209,13 @@ def audit(
     """Ask a model, however it was made, whether it still knows what must go; or a pipeline, whether it conceals that."""
     from expunge.cli.show import print_figures
 
-    of_pipeline = _given(
+    of_pipeline = given(
         concept=concept, images=images, template=template, guidance=guidance, steps=steps, count=count, device=device
     )
     if concealment:
         from expunge.cli.concealment import print_concealment
 
-        print_concealment(job, of_pipeline, _given(original=original, retrained=retrained, weights=weights), as_json)
+        print_concealment(job, of_pipeline, given(original=original, retrained=retrained, weights=weights), as_json)
         return
     if of_pipeline:
         raise BadSetting(f"--{next(iter(of_pipeline))} is for a pipeline of diffusers: add --concealment")
@@ -305,79 +302,8 @@ def tasks(as_json: AsJson = False) -> None:
     print_listing(TASKS, None, "task", as_json)
 
 
-@app.command(epilog="Example: expunge study classification --budget quick --seeds 2 --json study.json --out runs/study")
-def study(
-    name: Annotated[
-        str,
-        typer.Argument(
-            help="Which study: classification, regression, graph, recommendation, federated, continual, language or diffusion.",
-            show_default=False,
-        ),
-    ],
-    seeds: Annotated[int, typer.Option(help="Seeds to average over.")] = 1,
-    budget: Annotated[
-        Literal["quick", "full"], typer.Option(help="quick: minutes on two cores; full: all the data.")
-    ] = "quick",
-    data: Annotated[str | None, typer.Option(help="A name or a path; the study's own data when not given.")] = None,
-    target: Annotated[str | None, typer.Option(help="regression, a table: the column to predict.")] = None,
-    forget: Annotated[
-        str | None,
-        typer.Option(help="regression: what must go, 'COLUMN <= VALUE'; recommendation: users, items, pairs or features."),
-    ] = None,
-    fraction: Annotated[float | None, typer.Option(help="graph, recommendation: share to forget.")] = None,
-    modality: Annotated[str | None, typer.Option(help="recommendation: whose features to forget, such as image.")] = None,
-    where: Annotated[str | None, typer.Option(help="graph: edges in or out of reach of test edges, or any.")] = None,
-    network: Annotated[str | None, typer.Option(help="graph, recommendation: its name, or an import string.")] = None,
-    partition: Annotated[str | None, typer.Option(help="federated: dirichlet, iid or pathological.")] = None,
-    alpha: Annotated[float | None, typer.Option(help="federated: how alike clients are, of dirichlet.")] = None,
-    attack: Annotated[str | None, typer.Option(help="federated: backdoor, flip or none.")] = None,
-    clients: Annotated[int | None, typer.Option(help="federated: how many there are.")] = None,
-    requests: Annotated[
-        str | None, typer.Option(help="continual: what is asked for, such as 'L1 L2 U1 L3', or U1:0.1 for a tenth of task 1.")
-    ] = None,
-    memory: Annotated[int | None, typer.Option(help="continual: samples in memory.")] = None,
-    facts: Annotated[str | None, typer.Option(help="language: JSON lines of facts to forget; with --retain.")] = None,
-    retain: Annotated[str | None, typer.Option(help="language: JSON lines of facts that stay.")] = None,
-    model: Annotated[str | None, typer.Option(help="language: folder of a model that knows them.")] = None,
-    concept: Annotated[str | None, typer.Option(help="diffusion: the class that goes.")] = None,
-    anchor: Annotated[str | None, typer.Option(help="diffusion: the class that stands in for it.")] = None,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the report, and for resuming.")] = None,
-    device: Annotated[Literal["cpu", "cuda", "auto"], typer.Option(help="Where to train.")] = "cpu",
-) -> None:
-    """Compare all methods with retraining, over seeds."""
-    from expunge.registry import find
-    from expunge.report.terminal import print_summary
-    from expunge.studies import STUDIES
-    from expunge.studies.study import write_study
-
-    options = _given(
-        target=target,
-        forget=forget,
-        fraction=fraction,
-        modality=modality,
-        where=where,
-        network=network,
-        partition=partition,
-        alpha=alpha,
-        attack=attack,
-        clients=clients,
-        requests=requests,
-        memory=memory,
-        facts=facts,
-        concept=concept,
-        anchor=anchor,
-        retain=retain,
-        model=model,
-    )
-    chosen = _study(find(STUDIES, name, "study"), options)
-    studied = chosen.run(seeds, budget, data, out, device, _told_on_stderr())
-    if not _speaks():
-        return
-    report = write_study(studied, out, json_path)
-    if report is not None:
-        typer.echo(f"Report: {report}\n")
-    print_summary(studied.evidence, Console())
+app.command(epilog="Example: expunge value customers.csv --target churn --rows leaving.csv --out runs/values")(value)
+app.command(epilog="Example: expunge study classification --budget quick --seeds 2 --json study.json --out runs/study")(study)
 
 
 def _serve(job: Any, out: Path, overwrite: bool, as_json: bool) -> None:
@@ -388,10 +314,10 @@ def _serve(job: Any, out: Path, overwrite: bool, as_json: bool) -> None:
 
     command = shlex.join(["expunge", *sys.argv[1:]])
     if isinstance(job, LanguageJob):
-        evidence = run_language(job, out, overwrite, command, _told_on_stderr())
+        evidence = run_language(job, out, overwrite, command, told_on_stderr())
     else:
         evidence = run_job(job, out, overwrite, command)
-    if not _speaks():
+    if not speaks():
         return
     if as_json:
         typer.echo((out / "audit.json").read_text(), nl=False)
@@ -402,27 +328,5 @@ def _serve(job: Any, out: Path, overwrite: bool, as_json: bool) -> None:
     print_summary(evidence, Console())
 
 
-def _told_on_stderr() -> Callable[[str], None]:
-    """Shows a line of progress where somebody looks on."""
-    errors = Console(stderr=True)
-    return (lambda line: errors.print(line, style="dim", highlight=False)) if errors.is_terminal else (lambda line: None)
-
-
-def _study(kind: Any, options: dict[str, Any]) -> Any:
-    known = {field.name for field in fields(kind)}
-    if unknown := [option for option in options if option not in known]:
-        raise BadSetting(f"study {kind.name} has no option --{unknown[0]}")
-    return kind(**options)
-
-
-def _speaks() -> bool:
-    """Whether this process is the one of several that speaks for all."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def _one_or_list(names: list[str] | None) -> Any:
     return names[0] if names and len(names) == 1 else names
-
-
-def _given(**fields: Any) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value not in (None, [])}

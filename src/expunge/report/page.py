@@ -1,14 +1,8 @@
 """The report as one HTML file: no network, no scripts, legible in light, in dark, on a phone and on paper."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-from markupsafe import Markup
 
 from expunge.report.evidence import Case, Evidence, Row
 from expunge.report.measures import (
@@ -19,13 +13,13 @@ from expunge.report.measures import (
     lists_judged,
     main_columns,
     other_columns,
-    printable,
     score_kind,
     score_words,
     times,
     with_unit,
 )
 from expunge.report.tables import Table, table
+from expunge.report.templating import flat, template
 from expunge.report.transcript import parts
 from expunge.report.verdict import (
     Failure,
@@ -44,7 +38,6 @@ if TYPE_CHECKING:
     from expunge.report.plots import Plot
     from expunge.report.recovery import Grid
 
-_FOLDER = Path(__file__).parent
 SYMBOLS: dict[State, str] = {"matches": "✓", "differs": "✗", "not proven": "?"}
 
 _GROUPS: tuple[tuple[State, str], ...] = (
@@ -94,13 +87,12 @@ class Section:
 def render(evidence: Evidence) -> str:
     """The whole page."""
     sections = [_section(case, index, evidence.seeds) for index, case in enumerate(evidence.cases, start=1)]
-    page = _template().render(
+    page = template("page.html").render(
         evidence=evidence,
         sections=sections,
         explanations=_explanations(evidence),
-        settings=list(_flat(evidence.settings)),
-        machine=list(_flat(evidence.machine)),
-        style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
+        settings=list(flat(evidence.settings)),
+        machine=list(flat(evidence.machine)),
         symbols=SYMBOLS,
         groups=_GROUPS,
         transcript=parts(evidence.transcript),
@@ -207,13 +199,14 @@ def _time_figure(row: Row, case: Case) -> KeyFigure | None:
     whole = None if gold is None else finite(gold.mean("seconds"))
     if ratio is None or ratio <= 0:
         return None
-    detail = "" if seconds is None or whole is None else f"{_duration(seconds)} instead of {_duration(whole)}"
+    detail = "" if seconds is None or whole is None else f"{duration(seconds)} instead of {duration(whole)}"
     return KeyFigure("speed against retraining", f"{times(ratio)} \N{MULTIPLICATION SIGN}", detail=detail)
 
 
-def _duration(seconds: float) -> str:
-    """
-    >>> _duration(0.04), _duration(12.3), _duration(754), _duration(8000)
+def duration(seconds: float) -> str:
+    """Seconds in the unit that reads best.
+
+    >>> duration(0.04), duration(12.3), duration(754), duration(8000)
     ('0.04 s', '12 s', '12.6 min', '2.2 h')
     """
     if seconds < 10:
@@ -233,36 +226,3 @@ def _explanations(evidence: Evidence) -> list[tuple[str, str, str]]:
     return [
         (metric, label, evidence.explanations[metric]) for metric, label in labels.items() if metric in evidence.explanations
     ]
-
-
-def _flat(values: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as lines: `("recipe.optimizer.name", "adam")`."""
-    if isinstance(values, Mapping) and values:
-        for key, value in values.items():
-            yield from _flat(value, f"{name}.{key}" if name else str(key))
-    elif isinstance(values, Sequence) and not isinstance(values, str | bytes):
-        yield name, ", ".join(printable(str(value)) for value in values) or "none"
-    else:
-        yield name, "none" if values is None or values == {} else printable(str(values))
-
-
-def _sentence(text: str) -> str:
-    """With a capital, unless it starts with the name of a metric."""
-    return text if "_" in text.partition(" ")[0] else text[:1].upper() + text[1:]
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["svg"] = Markup  # drawings are made here, and matplotlib escapes the texts in them
-    environment.filters["bound"] = lambda text: re.sub(
-        r" (?=(%|\N{MULTIPLICATION SIGN}|s|min|h)(\W|$))", "\N{NO-BREAK SPACE}", text
-    )
-    environment.filters["sentence"] = _sentence
-    return environment.get_template("page.html")

@@ -11,6 +11,7 @@ from expunge.studies.language import LanguageStudy
 from expunge.studies.recommendation import RecommendationStudy
 from expunge.studies.regression import RegressionStudy
 from expunge.studies.study import Study
+from expunge.studies.valuation import ValuationStudy
 
 STUDIES = by_name(
     (
@@ -22,6 +23,7 @@ STUDIES = by_name(
         ContinualStudy,
         LanguageStudy,
         DiffusionStudy,
+        ValuationStudy,
     )
 )
 

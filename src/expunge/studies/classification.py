@@ -36,7 +36,7 @@ from expunge.requests import ForgetClass, ForgetFraction, Request
 from expunge.split import Batches
 from expunge.studies.advice import recommended
 from expunge.studies.comparison import Comparison, compare, trained
-from expunge.studies.study import Budget, Plan, Study
+from expunge.studies.study import Budget, ComparisonStudy, Plan
 from expunge.tasks import ClassificationTask
 
 BATCH_SIZE = 64
@@ -55,7 +55,7 @@ ROWS = {"quick": (6_000, 5_000), "full": (None, None)}  # of the training and of
 
 
 @dataclass(frozen=True)
-class ClassificationStudy(Study):
+class ClassificationStudy(ComparisonStudy):
     """See the module."""
 
     default_data: ClassVar[str] = "mnist"

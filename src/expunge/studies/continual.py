@@ -19,7 +19,7 @@ from expunge.engine import Engine
 from expunge.errors import BadSetting
 from expunge.studies.comparison import Comparison
 from expunge.studies.continual_scenarios import ContinualScenario, halved, learners
-from expunge.studies.study import Budget, Plan, Study
+from expunge.studies.study import Budget, ComparisonStudy, Plan
 from expunge.tasks import ClassificationTask
 
 REQUESTS, MEMORY, TASKS = "L1 L2 L3 L4 U2 U4 L5", 200, 5
@@ -31,7 +31,7 @@ SECOND_ROWS = ("uniclun", "uniclun-published", "der++-bad-teacher", "der++-scrub
 
 
 @dataclass(frozen=True)
-class ContinualStudy(Study):
+class ContinualStudy(ComparisonStudy):
     """See the module. With `requests` or `memory` there is one case.
 
     Args:

@@ -15,13 +15,13 @@ from expunge.errors import BadSetting
 from expunge.studies.comparison import Comparison
 from expunge.studies.diffusion_scenarios import DIGITS, concept_names, concept_scenario
 from expunge.studies.drawn_scenario import DrawnScenario
-from expunge.studies.study import Budget, Plan, Study
+from expunge.studies.study import Budget, ComparisonStudy, Plan
 
 __all__ = ["DiffusionStudy"]
 
 
 @dataclass(frozen=True)
-class DiffusionStudy(Study):
+class DiffusionStudy(ComparisonStudy):
     """See the module.
 
     Args:

@@ -19,7 +19,7 @@ from expunge.engine import Engine
 from expunge.errors import BadSetting
 from expunge.studies.comparison import Comparison
 from expunge.studies.federated_scenarios import Attack, FederatedScenario, Partition
-from expunge.studies.study import Budget, Plan, Study
+from expunge.studies.study import Budget, ComparisonStudy, Plan
 from expunge.tasks import ClassificationTask
 
 ROWS = {"quick": (6_000, 5_000), "full": (20_000, 10_000)}  # of the training and of the holdout set
@@ -28,7 +28,7 @@ SECOND_WIDTH = 0.125  # of ResNet-18
 
 
 @dataclass(frozen=True)
-class FederatedStudy(Study):
+class FederatedStudy(ComparisonStudy):
     """See the module. With `partition`, `alpha` or `attack` there is one case.
 
     Args:

@@ -18,7 +18,7 @@ from expunge.errors import BadFile, BadRequest, BadSetting
 from expunge.studies.comparison import Comparison
 from expunge.studies.drawn_scenario import DrawnScenario
 from expunge.studies.graph_scenarios import Where, links, node_class, nodes
-from expunge.studies.study import Budget, Plan, Study
+from expunge.studies.study import Budget, ComparisonStudy, Plan
 
 __all__ = ["GraphStudy"]
 
@@ -27,7 +27,7 @@ OTHER_NETWORKS = ("gat", "gin")
 
 
 @dataclass(frozen=True)
-class GraphStudy(Study):
+class GraphStudy(ComparisonStudy):
     """See the module.
 
     Args:

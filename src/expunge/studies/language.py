@@ -26,11 +26,11 @@ from expunge.studies.language_scenarios import (
     questions_world,
     tofu_scenario,
 )
-from expunge.studies.study import Budget, Plan, Study
+from expunge.studies.study import Budget, ComparisonStudy, Plan
 
 
 @dataclass(frozen=True)
-class LanguageStudy(Study):
+class LanguageStudy(ComparisonStudy):
     """See the module.
 
     Args:

@@ -18,7 +18,7 @@ from expunge.errors import BadFile, BadSetting
 from expunge.studies.comparison import Comparison
 from expunge.studies.drawn_scenario import DrawnScenario
 from expunge.studies.recommendation_scenarios import SEES_FEATURES, Forget, recommendation
-from expunge.studies.study import Budget, Plan, Study
+from expunge.studies.study import Budget, ComparisonStudy, Plan
 
 __all__ = ["RecommendationStudy"]
 
@@ -28,7 +28,7 @@ EMBEDDED, SECOND_DATA = "tastes", "tiktok"
 
 
 @dataclass(frozen=True)
-class RecommendationStudy(Study):
+class RecommendationStudy(ComparisonStudy):
     """See the module. With `fraction`, `forget` or `modality` there is one case.
 
     Args:

@@ -17,7 +17,7 @@ from expunge.errors import BadSetting
 from expunge.requests import Request, parse_comparison
 from expunge.studies.comparison import Comparison
 from expunge.studies.scenarios import ROWS_BY_HEART, Scenario, band, first_rows, forecast, pairs, records
-from expunge.studies.study import Budget, Plan, Study
+from expunge.studies.study import Budget, ComparisonStudy, Plan
 
 __all__ = ["RegressionStudy"]
 
@@ -26,7 +26,7 @@ SHADOWS = {"quick": 8, "full": 32}
 
 
 @dataclass(frozen=True)
-class RegressionStudy(Study):
+class RegressionStudy(ComparisonStudy):
     """See the module.
 
     Args:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from rich.console import Console
 from torch import nn
 
 from expunge.engine import Engine
@@ -16,6 +17,7 @@ from expunge.registry import Registered
 from expunge.report.evidence import Case, Evidence
 from expunge.report.page import write_report
 from expunge.report.study_json import study_json
+from expunge.report.terminal import print_summary
 from expunge.storage import write_json
 from expunge.studies.comparison import Comparison, to_case
 from expunge.studies.machine import fitting_threads
@@ -24,19 +26,74 @@ from expunge.studies.run_folder import audit_json, evidence_of
 Budget = Literal["quick", "full"]
 
 
+class Found(ABC):
+    """What a study found, for files and for people."""
+
+    json: dict[str, Any]
+
+    @abstractmethod
+    def write(self, folder: Path | None, json_path: Path | None) -> Path | None:
+        """Write the report and the figures into `folder` and the JSON to `json_path`; returns the report's path."""
+
+    @abstractmethod
+    def show(self, console: Console) -> None:
+        """Print what a person wants to know first."""
+
+
 @dataclass(frozen=True)
-class Studied:
-    """What a study found: the report's evidence and the study's JSON."""
+class Studied(Found):
+    """What a comparison of models found: the report's evidence and the study's JSON."""
 
     evidence: Evidence
     json: dict[str, Any]
 
+    def write(self, folder: Path | None, json_path: Path | None) -> Path | None:
+        if json_path is not None:
+            write_json(json_path, self.json)
+        if folder is None:
+            return None
+        write_json(folder / "audit.json", audit_json(self.evidence))
+        write_json(folder / "study.json", self.json)
+        return write_report(self.evidence, folder / "report.html")
+
+    def show(self, console: Console) -> None:
+        print_summary(self.evidence, console)
+
 
 @dataclass(frozen=True)
 class Study(Registered, ABC):
-    """One system's comparison. A subclass says which data, which requests and which methods; its fields are options."""
+    """One system's comparison. Fields of a subclass are options."""
 
     default_data: ClassVar[str]
+
+    @abstractmethod
+    def run(
+        self,
+        seeds: int = 1,
+        budget: Budget = "quick",
+        data: str | None = None,
+        folder: str | Path | None = None,
+        device: Literal["cpu", "cuda", "auto"] = "cpu",
+        say: Callable[[str], None] = lambda line: None,
+    ) -> Found:
+        """Run all seeds; with a folder, a killed study goes on where it was.
+
+        Args:
+            data: a name or a path; the study's own data when None.
+            say: told what is being done, a line at a time.
+        """
+
+    def command(self, data: str | None, budget: Budget, seeds: int) -> str:
+        """What a person types for the same study."""
+        given = {option.name: value for option in fields(self) if (value := getattr(self, option.name)) is not None}
+        words = ["expunge", "study", self.name, "--budget", budget, "--seeds", str(seeds)]
+        words += ["--data", data] if data is not None else []
+        return shlex.join(words + [word for name, value in given.items() for word in (f"--{name}", str(value))])
+
+
+@dataclass(frozen=True)
+class ComparisonStudy(Study):
+    """A study of models that forget. A subclass says which data, which requests and which methods."""
 
     @abstractmethod
     def plan(self, data: str | None, budget: Budget) -> "Plan":
@@ -51,14 +108,7 @@ class Study(Registered, ABC):
         device: Literal["cpu", "cuda", "auto"] = "cpu",
         say: Callable[[str], None] = lambda line: None,
     ) -> Studied:
-        """Run all seeds; with a folder, a killed study goes on where it was.
-
-        Args:
-            data: a name or a path; the study's own data when None.
-            say: told what is being done, a line at a time.
-        """
-        if seeds < 1:
-            raise BadSetting(f"a study needs at least 1 seed, not {seeds}")
+        check_seeds(seeds)
         plan = self.plan(data, budget)
         with fitting_threads(plan.network):
             return self._run(plan, seeds, budget, data, folder, device, say)
@@ -82,11 +132,7 @@ class Study(Registered, ABC):
                 found.setdefault(title, []).append(comparison)
         cases = [to_case(comparisons, title, plan.forgotten[title]) for title, comparisons in found.items()]
         title = f"Study {self.name} on {plan.data}"
-        given = {option.name: value for option in fields(self) if (value := getattr(self, option.name)) is not None}
-        words = ["expunge", "study", self.name, "--budget", budget, "--seeds", str(seeds)]
-        words += ["--data", data] if data is not None else []
-        command = shlex.join(words + [word for name, value in given.items() for word in (f"--{name}", str(value))])
-        evidence = evidence_of(cases, title, plan.settings, engine, plan.notes, command, seeds)
+        evidence = evidence_of(cases, title, plan.settings, engine, plan.notes, self.command(data, budget, seeds), seeds)
         return Studied(evidence, self._json(evidence, plan, budget, seeds))
 
     def _json(self, evidence: Evidence, plan: "Plan", budget: Budget, seeds: int) -> dict[str, Any]:
@@ -100,6 +146,12 @@ class Study(Registered, ABC):
             seconds=mean_seconds(evidence.cases),
             settings=plan.settings,
         )
+
+
+def check_seeds(seeds: int) -> None:
+    """Refuse no seeds at all."""
+    if seeds < 1:
+        raise BadSetting(f"a study needs at least 1 seed, not {seeds}")
 
 
 def _said(say: Callable[[str], None], seed: int, line: str) -> None:
@@ -136,14 +188,3 @@ def mean_seconds(cases: Sequence[Case]) -> dict[str, float]:
             if seconds is not None:
                 found.setdefault(row.name, []).append(seconds)
     return {name: sum(values) / len(values) for name, values in found.items()}
-
-
-def write_study(studied: Studied, folder: Path | None, json_path: Path | None) -> Path | None:
-    """Write the report and the audit into `folder` and the JSON to `json_path`; returns the report's path."""
-    if json_path is not None:
-        write_json(json_path, studied.json)
-    if folder is None:
-        return None
-    write_json(folder / "audit.json", audit_json(studied.evidence))
-    write_json(folder / "study.json", studied.json)
-    return write_report(studied.evidence, folder / "report.html")

@@ -1,0 +1,201 @@
+"""Data valuation: does what a point is said to be worth find wrong labels, and say what may go and what must come?
+
+Data: handwritten digits and Adult, with a logistic regression; `full` adds ten thousand images of MNIST, by the features of a
+small network.
+
+    expunge study valuation --data people.csv --target income
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from rich.console import Console
+from torch import nn
+
+from expunge.data import available, load
+from expunge.engine import Engine
+from expunge.report.study_json import plain
+from expunge.report.valuation_study import (
+    Scored,
+    ValuationCase,
+    ValuationEvidence,
+    print_valuations,
+    rows_json,
+    write_valuations,
+)
+from expunge.storage import write_json
+from expunge.studies.machine import fitting_threads, machine
+from expunge.studies.study import Budget, Found, Study, check_seeds
+from expunge.studies.valuation_scenarios import ONE_BY_ONE, Drawn, Labelled, Sizes, ValuationScenario, cheap, described, rivals
+from expunge.valuation import Utility, ValuationMethod
+from expunge.valuation.evaluation import curves, detect, stability
+
+_ANOTHER = 1_000  # added to a seed, for the second valuation of the same points
+_AGAIN = "tmc-shapley"  # whose CPU time others' is a share of
+SIZES = {"digits": Sizes(300, 500, 300, 697), "mnist": Sizes(10_000, 2_000, 5_000, 10_000)}
+USUAL = Sizes(600, 500, 600, 5_000)
+
+Make = Callable[[Utility], ValuationMethod]
+
+
+@dataclass(frozen=True)
+class ValuationStudied(Found):
+    """What the study found."""
+
+    evidence: ValuationEvidence
+    json: dict[str, Any]
+
+    def write(self, folder: Path | None, json_path: Path | None) -> Path | None:
+        if json_path is not None:
+            write_json(json_path, self.json)
+        if folder is None:
+            return None
+        write_json(folder / "study.json", self.json)
+        return write_valuations(self.evidence, folder / "report.html")
+
+    def show(self, console: Console) -> None:
+        print_valuations(self.evidence, console)
+
+
+@dataclass(frozen=True)
+class ValuationStudy(Study):
+    """See the module.
+
+    Args:
+        target: of a table, the column of classes.
+    """
+
+    target: str | None = None
+
+    default_data: ClassVar[str] = "digits"
+
+    def run(
+        self,
+        seeds: int = 1,
+        budget: Budget = "quick",
+        data: str | None = None,
+        folder: str | Path | None = None,
+        device: Literal["cpu", "cuda", "auto"] = "cpu",
+        say: Callable[[str], None] = lambda line: None,
+    ) -> ValuationStudied:
+        check_seeds(seeds)
+        with fitting_threads(nn.Identity()):
+            return self._run(seeds, budget, data, folder, device, say)
+
+    def _run(
+        self,
+        seeds: int,
+        budget: Budget,
+        data: str | None,
+        folder: str | Path | None,
+        device: Literal["cpu", "cuda", "auto"],
+        say: Callable[[str], None],
+    ) -> ValuationStudied:
+        scenarios, notes = self.scenarios(data, budget)
+        cases: dict[str, tuple[str, list[dict[str, Scored]]]] = {}
+        engine = Engine(0, device)
+        for seed in range(seeds):
+            work = None if folder is None else Path(folder) / "work" / f"seed-{seed}"
+            engine = Engine(seed, device, folder=work)
+            for scenario in scenarios:
+                with engine.scope(scenario.source.name):
+                    drawn = scenario.draw(seed, engine)
+                    found = compared(drawn, scenario.methods, engine, partial(_said, say, seed))
+                cases.setdefault(scenario.source.name, (described(drawn, scenario.source), []))[1].append(found)
+        settings = {each.source.name: {"sizes": repr(each.sizes), "methods": list(each.methods)} for each in scenarios}
+        evidence = ValuationEvidence(
+            f"Study valuation on {' and '.join(cases)}",
+            [ValuationCase(title, words, rows) for title, (words, rows) in cases.items()],
+            notes,
+            self.command(data, budget, seeds),
+            machine(engine),
+            settings,
+        )
+        return ValuationStudied(evidence, _json(evidence, "-".join(cases), budget, seeds))
+
+    def scenarios(self, data: str | None, budget: Budget) -> tuple[list[ValuationScenario], list[str]]:
+        """What is valued, and what a reader must know of it."""
+        if data is not None:
+            source = load(data, target=self.target, classes=True) if self.target else load(data)
+            return [ValuationScenario(source, SIZES.get(data, USUAL), rivals(True))], [source.note]
+        found, notes = [ValuationScenario(load("digits"), SIZES["digits"], rivals(True))], []
+        for name, wanted in (("adult", True), ("mnist", budget == "full")):
+            if wanted and not available(name):
+                notes.append(f"{name} was not found (EXPUNGE_DATA), and was left out.")
+            elif wanted:
+                methods = cheap() if name == "mnist" else rivals(True)
+                found.append(ValuationScenario(load(name), SIZES.get(name, USUAL), methods, name == "mnist"))
+                notes.append(found[-1].source.note)
+        return found, [note for note in notes if note]
+
+
+def compared(drawn: Drawn, methods: Mapping[str, Make], engine: Engine, say: Callable[[str], None]) -> dict[str, Scored]:
+    """Each method's row for one seed."""
+    found = {}
+    for name, make in methods.items():
+        say(f"{name}: {len(drawn.train.y):,} points")
+        found[name] = Scored(**engine.remember(name, f"{name} {_digest(drawn)}", partial(_row, drawn, make, name, engine)))
+    reference = found.get(_AGAIN)
+    if reference is not None:
+        for row in found.values():
+            row.figures["cpu_share"] = row.figures["cpu_seconds"] / reference.figures["cpu_seconds"]
+    return found
+
+
+def _row(drawn: Drawn, make: Make, name: str, engine: Engine) -> dict[str, Any]:
+    """All figures of one method, as plain values."""
+    method = make(_utility(drawn, engine))
+    values = method.fit(drawn.train.X, drawn.train.y)
+    found = detect(values.values, drawn.train.wrong)
+    unseen = detect(method.value_of(drawn.unseen.X, drawn.unseen.y), drawn.unseen.wrong)
+    tested = _utility(drawn, engine, drawn.test).on(drawn.train.X, drawn.train.y)
+    lines = curves(tested, values.values)
+    kinds = ("removal_high", "removal_low")  # additions are the same models, from the other end
+    figures = {
+        "auroc": found.auroc,
+        "precision_at_k": found.precision,
+        "f1": found.f1,
+        "unseen_auroc": unseen.auroc,
+        **{kind: float(np.mean(getattr(lines, kind))) for kind in kinds},
+        "trainings": float(values.cost.trainings),
+        "cpu_seconds": values.cost.cpu_seconds,
+    }
+    if name != ONE_BY_ONE:  # draws what its twin draws
+        again = make(_utility(drawn, engine, another=_ANOTHER)).fit(drawn.train.X, drawn.train.y)
+        figures["stability"] = stability([values.values, again.values])
+    return {"figures": figures, "curves": {kind: getattr(lines, kind).tolist() for kind in kinds}}
+
+
+def _utility(drawn: Drawn, engine: Engine, judges: Labelled | None = None, another: int = 0) -> Utility:
+    part = judges or drawn.valid
+    return Utility(valid=(part.X, part.y), seed=engine.seed + another, device=str(engine.device))
+
+
+def _digest(drawn: Drawn) -> str:
+    return f"{drawn.train.X.sum():.6f} {drawn.train.y.sum()} {drawn.train.X.shape} {drawn.valid.X.shape} {drawn.test.X.shape}"
+
+
+def _json(evidence: ValuationEvidence, data: str, budget: Budget, seeds: int) -> dict[str, Any]:
+    """As other studies have it; seconds are of the CPU."""
+    seconds: dict[str, list[float]] = {}
+    for case in evidence.cases:
+        for method in case.methods:
+            seconds.setdefault(method, []).append(case.mean(method, "cpu_seconds"))
+    return {
+        "study": "valuation",
+        "data": data,
+        "budget": budget,
+        "seeds": seeds,
+        "machine": plain(evidence.machine),
+        "rows": rows_json(evidence.cases),
+        "seconds": {method: plain(float(np.mean(values))) for method, values in seconds.items()},
+        "settings": plain(evidence.settings),
+    }
+
+
+def _said(say: Callable[[str], None], seed: int, line: str) -> None:
+    say(f"seed {seed}: {line}")
