@@ -157,11 +157,19 @@ def test_shapley_values_over_clusters_come_near_the_exact_ones():
 def test_least_squares_over_subsets_come_near_the_exact_banzhaf_values():
     X, y = blobs(48)
     utility = blob_utility()
-    found = EcoVal(utility, clusters=6, subsets=400).fit(X, y)
+    found = EcoVal(utility, clusters=6, subsets=400, held=0.0).fit(X, y)
     game, count = OfClusters(utility.on(X, y), found.clusters), len(found.cluster_values)
     sizes = np.array([np.prod(range(count - size, count)) / np.prod(range(1, size + 1)) for size in range(count)])
     wanted = exact(game.utilities, count, sizes / sizes.sum())
     np.testing.assert_allclose(found.cluster_values, wanted, atol=0.015)
+
+
+def test_held_firmly_clusters_have_their_shares_of_quality():
+    X, y = blobs(60)
+    utility = blob_utility()
+    found, weights = EcoVal(utility, held=1e9).fit(X, y), Confidence(utility).fit(X, y).values
+    game, quality = utility.on(X, y), np.bincount(found.clusters, weights)
+    np.testing.assert_allclose(found.cluster_values, (game.full - game.empty) * quality / quality.sum(), rtol=1e-3)
 
 
 # ---- the whole -------------------------------------------------------------------------------------------------------------
@@ -266,6 +274,7 @@ def test_a_class_that_is_one_cluster_is_told():
         ({"propagation": "equal"}, "share, diminishing"),
         ({"blame": "all"}, "inverse, proportional"),
         ({"offset": 0.0}, "offset must be above 0"),
+        ({"held": -0.1}, "held at least 0"),
         ({"folds": 1}, "folds at least 2"),
         ({"subsets": 0}, "at least 1"),
         ({"clusters": 0}, "at least 1"),

@@ -6,6 +6,7 @@ small network.
     expunge study valuation --data people.csv --target income
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,7 @@ import numpy as np
 from rich.console import Console
 from torch import nn
 
-from expunge.data import available, load
+from expunge.data import Source, available, load
 from expunge.engine import Engine
 from expunge.report.study_json import plain
 from expunge.report.valuation_study import (
@@ -35,6 +36,7 @@ from expunge.valuation import Utility, ValuationMethod
 from expunge.valuation.evaluation import curves, detect, stability
 
 _ANOTHER = 1_000  # added to a seed, for the second valuation of the same points
+_MANY, _LARGE = 2_000, 500  # points; numbers of an image
 _AGAIN = "tmc-shapley"  # whose CPU time others' is a share of
 SIZES = {"digits": Sizes(300, 500, 300, 697), "mnist": Sizes(10_000, 2_000, 5_000, 10_000)}
 USUAL = Sizes(600, 500, 600, 5_000)
@@ -121,16 +123,22 @@ class ValuationStudy(Study):
         """What is valued, and what a reader must know of it."""
         if data is not None:
             source = load(data, target=self.target, classes=True) if self.target else load(data)
-            return [ValuationScenario(source, SIZES.get(data, USUAL), rivals(True))], [source.note]
-        found, notes = [ValuationScenario(load("digits"), SIZES["digits"], rivals(True))], []
+            return [_scenario(source, data)], [note for note in [source.note] if note]
+        found, notes = [_scenario(load("digits"), "digits")], []
         for name, wanted in (("adult", True), ("mnist", budget == "full")):
             if wanted and not available(name):
                 notes.append(f"{name} was not found (EXPUNGE_DATA), and was left out.")
             elif wanted:
-                methods = cheap() if name == "mnist" else rivals(True)
-                found.append(ValuationScenario(load(name), SIZES.get(name, USUAL), methods, name == "mnist"))
+                found.append(_scenario(load(name), name))
                 notes.append(found[-1].source.note)
         return found, [note for note in notes if note]
+
+
+def _scenario(source: Source, name: str) -> ValuationScenario:
+    """Large images by their features; of many points those methods alone that train few models."""
+    sizes = SIZES.get(name, USUAL)
+    methods = cheap() if sizes.valued > _MANY else rivals(True)
+    return ValuationScenario(source, sizes, methods, len(source.input_shape) == 3 and math.prod(source.input_shape) > _LARGE)
 
 
 def compared(drawn: Drawn, methods: Mapping[str, Make], engine: Engine, say: Callable[[str], None]) -> dict[str, Scored]:

@@ -11,6 +11,7 @@ import numpy as np
 from expunge.valuation.points import Array
 
 POINTS_EACH = 15  # of a cluster, on average, where no number of clusters is asked for
+MOST = 200  # clusters, where no number is asked for and classes are not more
 LEAST_EACH = 3  # clusters of a class, if it has as many points
 
 

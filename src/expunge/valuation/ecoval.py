@@ -8,8 +8,8 @@ the quality of a point as one of its kind, its intrinsic value. With U(D) of all
     V   = argmin sum_S (U(S) - b - sum_{C_j in S} V_j)^2 over random halves S of the clusters       ("banzhaf")
 
 The last, over all subsets, is the Banzhaf value. Each model tells something of every cluster, and none is trained on next to
-nothing, where chance is loudest. With as few subsets as here V is held near shares by size: |V_j - V n_j / n|^2 is added.
-
+nothing, where chance is loudest. With as few subsets as here V is held near shares by quality, (U(D) - U0) q_j / sum q: the
+squared distance to these is added, times `held` for each subset.
 
 Members earn in proportion to their quality ("share"), or what each adds to the better ones ("diminishing"), or by a production
 function with the elasticities that explain the clusters' values ("marginal-product"; one is added to each good, so that a
@@ -38,7 +38,7 @@ from typing import Any, Literal
 import numpy as np
 
 from expunge.errors import BadSetting
-from expunge.valuation.clusters import POINTS_EACH, Clusters, cluster
+from expunge.valuation.clusters import MOST, POINTS_EACH, Clusters, cluster
 from expunge.valuation.game import Game
 from expunge.valuation.intrinsic import WEIGHINGS, Weighing, weigh
 from expunge.valuation.method import Found, ValuationMethod
@@ -56,7 +56,7 @@ class EcoVal(ValuationMethod):
     Args:
         embed: from inputs, shape (n, ...), to what points are clustered by, shape (n, d); the inputs themselves when None,
             which should then be alike in scale.
-        clusters: how many, about; one for fifteen points when None. Each class has three at least.
+        clusters: how many, about; one for fifteen points, and 200 at most, when None. Each class has three at least.
         label_aware: cluster each class by itself; real targets are divided into five ranges.
         stage: how clusters are valued. Leaving one out is cheap, and noise where clusters are many or stand in for each other.
         intrinsic: how points are weighed, see :mod:`expunge.valuation.intrinsic`.
@@ -64,6 +64,8 @@ class EcoVal(ValuationMethod):
         blame: of a cluster that does harm: "inverse" blames its best members least, "proportional" most.
         offset: of "diminishing": how many members of mean weight come before returns fall.
         subsets: of "banzhaf", for each cluster; they come in pairs, one with the clusters that the other lacks.
+        held: of "banzhaf": how near clusters' values are held to their shares of quality. Where many points are valued and
+            each moves the metric little, more is better; 0 gives plain least squares.
         permutations: random orders of clusters, of "shapley"; they come in pairs, one the reverse of the other.
         truncation: when a walk along one ends.
         folds: of "confidence".
@@ -78,6 +80,7 @@ class EcoVal(ValuationMethod):
     blame: Literal["inverse", "proportional"] = "inverse"
     offset: float = 8.0
     subsets: int = 5
+    held: float = 0.025
     permutations: int = 6
     truncation: Truncation = Truncation()
     folds: int = 5
@@ -94,8 +97,8 @@ class EcoVal(ValuationMethod):
                 raise BadSetting(f"ecoval: {name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
         if min(self.permutations, self.subsets) < 1 or self.folds < 2 or (self.clusters is not None and self.clusters < 1):
             raise BadSetting("ecoval: subsets, permutations and clusters must be at least 1, and folds at least 2")
-        if not self.offset > 0:
-            raise BadSetting(f"ecoval: offset must be above 0, not {self.offset}")
+        if not self.offset > 0 or self.held < 0:
+            raise BadSetting(f"ecoval: offset must be above 0 and held at least 0, not {self.offset} and {self.held}")
 
     def find(self, game: Game) -> Found:
         if self.clusters is not None and self.clusters > len(game):
@@ -104,7 +107,7 @@ class EcoVal(ValuationMethod):
         embedded, groups = self._embedded(game.points), self._groups(game.points, edges)
         clusters = cluster(embedded, groups, self._count(game), game.generator("clusters"))
         weights, weigh_others = weigh(self.intrinsic, game, embedded, clusters, self.folds)
-        worth = self._cluster_values(game, clusters)
+        worth = self._cluster_values(game, clusters, np.bincount(clusters.members, weights, len(clusters)))
         pay = self._pay(worth, weights, clusters, game.full - game.empty)
 
         def rule(points: Points) -> Array:
@@ -123,7 +126,7 @@ class EcoVal(ValuationMethod):
         return each * count + self.folds + 2
 
     def _count(self, game: Game) -> int:
-        return self.clusters or max(len(game) // POINTS_EACH, 1)
+        return self.clusters or min(max(len(game) // POINTS_EACH, 1), MOST)
 
     def _embedded(self, points: Points) -> Array:
         return points.flat if self.embed is None else np.asarray(self.embed(points.inputs)).reshape(len(points), -1)
@@ -133,22 +136,22 @@ class EcoVal(ValuationMethod):
             return np.zeros(len(points), dtype=np.int64)
         return points.targets if len(points.classes) else np.searchsorted(edges, points.targets)
 
-    def _cluster_values(self, game: Game, clusters: Clusters) -> Array:
+    def _cluster_values(self, game: Game, clusters: Clusters, q: Array) -> Array:
         if self.stage == "leave-out":
             return game.full - game.utilities(~clusters.masks)
         if self.stage == "banzhaf":
-            return self._banzhaf(game, clusters)
+            return self._banzhaf(game, clusters, q)
         orders = self._orders(len(clusters), game.generator("orders"))
         return np.asarray(marginals(walk(game, clusters.masks, orders, self.truncation), orders).mean(0))
 
-    def _banzhaf(self, game: Game, clusters: Clusters) -> Array:
+    def _banzhaf(self, game: Game, clusters: Clusters, q: Array) -> Array:
         generator, count = game.generator("subsets"), len(clusters)
         drawn = generator.random(((self.subsets * count + 1) // 2, count)) < 0.5
         chosen = np.stack([drawn, ~drawn], 1).reshape(-1, count)[: self.subsets * count]
-        near = (game.full - game.empty) * clusters.masks.mean(1)
-        rest = game.utilities(chosen @ clusters.masks) - chosen @ near
+        near = (game.full - game.empty) * q / q.sum()
         known = np.column_stack([np.ones(len(chosen)), chosen])
-        held = np.diag([0.0] + [1.0] * count)
+        held = np.diag([0.0] + [self.held * len(chosen)] * count)
+        rest = game.utilities(chosen @ clusters.masks) - chosen @ near
         return np.asarray(near + np.linalg.solve(known.T @ known + held, known.T @ rest)[1:])
 
     def _orders(self, count: int, generator: np.random.Generator) -> Array:

@@ -16,7 +16,7 @@ from expunge.valuation.network import Network
 from expunge.valuation.points import Array, Points
 from expunge.valuation.ridge import RidgeRegression
 
-_LOGITS = 30_000_000  # numbers, at most, that one batch of models works on
+_LOGITS = 4_000_000  # numbers that one batch of models works on: more no longer stay in a processor's cache
 _MOST = 0.9  # share of the points in use, above which leaving out the others saves nothing
 
 
