@@ -36,6 +36,7 @@ World = tuple[LanguageTask, FactSplit]
 PERSONS, RELATIONS, UNSEEN = 40, 6, 20
 RECIPE = Retrain(epochs=24, optimizer=Optimizer("adamw", 3e-3), clip_norm=1.0)
 TOFU_RECIPE = Retrain(epochs=30, optimizer=Optimizer("adamw", 2e-3), clip_norm=1.0)
+LONG_TOFU_RECIPE = replace(TOFU_RECIPE, epochs=60)  # where so much goes that 30 passes over the rest teach but a part of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,12 +188,12 @@ def persona_scenario(methods: Mapping[str, Method] | None = None) -> LanguageSce
 
 def tofu_scenario(forget: Literal["forget01", "forget05"]) -> LanguageScenario:
     """All questions on some authors of TOFU."""
-    authors = {"forget01": 2, "forget05": 10}[forget]
+    authors, recipe = {"forget01": (2, TOFU_RECIPE), "forget05": (10, LONG_TOFU_RECIPE)}[forget]
     return LanguageScenario(
         f"TOFU, {forget}",
         lambda seed: tofu_world(forget),
         f"{20 * authors} questions on {authors} of 20 authors of TOFU",
-        TOFU_RECIPE,
+        recipe,
         tofu_methods(authors),
     )
 
