@@ -88,6 +88,16 @@ COLUMNS: dict[str, tuple[str, float, int | None]] = {
     "state_bytes": ("kept, kB", 1e-3, 0),
     "stored_bytes": ("kept, MB", 1e-6, 1),
     "seconds_ratio": ("time / retraining", 1, 2),
+    "auroc": ("wrong labels, AUROC", 1, 3),
+    "precision_at_k": ("precision at k", 1, 3),
+    "f1": ("F1", 1, 3),
+    "unseen_auroc": ("unseen, AUROC", 1, 3),
+    "removal_high": ("best go first, %", 100, 1),
+    "removal_low": ("worst go first, %", 100, 1),
+    "stability": ("ranks, two seeds", 1, 3),
+    "trainings": ("trainings", 1, 0),
+    "cpu_seconds": ("CPU s", 1, 2),
+    "cpu_share": ("CPU / TMC", 1, 3),
 }
 OF_FEDERATIONS = {"forget_kl", "clients_worst"}  # shown there alone
 OF_OTHERS = {"tow"}  # not shown there

@@ -108,6 +108,14 @@ def test_a_study_that_was_killed_goes_on_with_the_rows_it_has(few, tmp_path, mon
     assert first.json["rows"] == again.json["rows"]
 
 
+def test_a_row_of_other_settings_is_found_anew(few, tmp_path, monkeypatch):
+    first = STUDIES["valuation"]().run(data="digits", folder=tmp_path)
+    monkeypatch.setitem(FEW, "ecoval", lambda utility: EcoVal(utility, subsets=3))
+    other = STUDIES["valuation"]().run(data="digits", folder=tmp_path)
+    trainings = [found.evidence.cases[0].mean("ecoval", "trainings") for found in (first, other)]
+    assert trainings[0] < trainings[1]
+
+
 def test_a_table_is_studied_by_its_column_of_classes(few, tmp_path):
     generator = np.random.default_rng(0)
     x = generator.normal(size=(400, 2))

@@ -6,9 +6,10 @@ small network.
     expunge study valuation --data people.csv --target income
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -146,7 +147,8 @@ def compared(drawn: Drawn, methods: Mapping[str, Make], engine: Engine, say: Cal
     found = {}
     for name, make in methods.items():
         say(f"{name}: {len(drawn.train.y):,} points")
-        found[name] = Scored(**engine.remember(name, f"{name} {_digest(drawn)}", partial(_row, drawn, make, name, engine)))
+        key = f"{_chosen(make(_utility(drawn, engine)))} {_digest(drawn)}"
+        found[name] = Scored(**engine.remember(name, key, partial(_row, drawn, make, name, engine)))
     reference = found.get(_AGAIN)
     if reference is not None:
         for row in found.values():
@@ -183,8 +185,19 @@ def _utility(drawn: Drawn, engine: Engine, judges: Labelled | None = None, anoth
     return Utility(valid=(part.X, part.y), seed=engine.seed + another, device=str(engine.device))
 
 
+def _chosen(method: ValuationMethod) -> str:
+    """All settings of a method, and what it trains."""
+    settings = {field.name: getattr(method, field.name) for field in fields(method) if field.name != "utility"}
+    return f"{method.name} {settings!r} {method.utility.learner!r}"
+
+
 def _digest(drawn: Drawn) -> str:
-    return f"{drawn.train.X.sum():.6f} {drawn.train.y.sum()} {drawn.train.X.shape} {drawn.valid.X.shape} {drawn.test.X.shape}"
+    """Tells what a seed dealt out from all else."""
+    digest = hashlib.sha256()
+    for part in (drawn.train, drawn.valid, drawn.unseen, drawn.test):
+        for values in (part.X, part.y):
+            digest.update(repr((values.shape, values.dtype.str)).encode() + np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
 
 
 def _json(evidence: ValuationEvidence, data: str, budget: Budget, seeds: int) -> dict[str, Any]:
