@@ -1,7 +1,8 @@
 """Speed of many logistic regressions at once, beside scikit-learn's one by one: python benchmarks/valuation_heads.py
 
 Random subsets of 2,000 people of Adult are trained on, which half of the people are in on average; with `--data digits` it is
-1,000 digits. Utilities are compared with those of models that scikit-learn trains until nothing changes. Exit code 1 when it is not 10 times as fast on Adult.
+1,000 digits. Utilities are compared with those of models that scikit-learn trains until nothing changes. Exit code 1 when it is
+not 10 times as fast on Adult, or log-losses or probabilities are off by more than 0.001.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from expunge.data import load
 from expunge.valuation import Logistic, Utility
 from expunge.valuation.estimators import Estimator
 
-TIMES = 10
+TIMES, CLOSE = 10, 1e-3
 
 
 def main() -> int:
@@ -35,7 +36,7 @@ def main() -> int:
     masks = np.random.default_rng(0).random((options.subsets, rows)) < 0.5
     models = {"at once": Logistic(), "scikit-learn, one by one": Estimator(LogisticRegression())}
     exact = Estimator(LogisticRegression(tol=1e-9, max_iter=5_000))
-    seconds = {}
+    seconds, exact_enough = {}, True
     for name, model in models.items():
         Utility(model, valid=valid).on(*points).utilities(masks[:2])  # warm
         game = Utility(model, valid=valid).on(*points)
@@ -49,10 +50,11 @@ def main() -> int:
             if metric != "accuracy":
                 same = Utility(model, valid=valid, metric=metric).on(*points).utilities(masks[: options.exact])
             apart = np.abs(same - true)
+            exact_enough &= model is not models["at once"] or metric == "accuracy" or apart.max() <= CLOSE
             print(f"  {metric}: {apart.mean():.1e} from the solution on average, {apart.max():.1e} at most")
     times = seconds["scikit-learn, one by one"] / seconds["at once"]
     print(f"at once: {times:.1f} times as fast (of Adult at least {TIMES})")
-    return int(options.data == "adult" and times < TIMES)
+    return int((options.data == "adult" and times < TIMES) or not exact_enough)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ FEW = {
     "confidence": Confidence,
     "tmc-shapley": lambda utility: TMCShapley(utility, permutations=1),
     "knn-shapley": KNNShapley,
-    "random": RandomValues,
+    "random-values": RandomValues,
 }
 
 
@@ -83,7 +83,7 @@ def test_every_method_has_a_row_with_every_figure(few, tmp_path):
     assert {row["metric"] for row in rows} == {column.metric for column in COLUMNS}
     by = {(row["method"], row["metric"]): row["mean"] for row in rows}
     assert all(value is not None for value in by.values())
-    assert by["knn-shapley", "auroc"] > 0.85 > 0.7 > by["random", "auroc"]
+    assert by["knn-shapley", "auroc"] > 0.85 > 0.7 > by["random-values", "auroc"]
     assert by["tmc-shapley", "cpu_share"] == 1.0
     assert by["confidence", "trainings"] == 6
     assert "knn-shapley" in page and page.count("<svg") == 2 and "--seeds 2" in page
@@ -131,6 +131,21 @@ def test_without_adults_file_the_study_says_so(few, monkeypatch):
     scenarios, notes = STUDIES["valuation"]().scenarios(None, "quick")
     assert [each.source.name for each in scenarios] == ["digits"]
     assert "adult was not found" in notes[0]
+
+
+def test_a_target_without_a_table_is_refused():
+    with pytest.raises(BadSetting, match="name the table with --data"):
+        STUDIES["valuation"](target="income").run()
+
+
+def test_a_class_that_too_few_rows_have_is_named(tmp_path):
+    lines = [f"{x:.3f},{'rare' if index < 2 else 'usual'}" for index, x in enumerate(np.random.default_rng(0).normal(size=300))]
+    lines += [f"{x:.3f},other" for x in np.random.default_rng(1).normal(size=100)]
+    (tmp_path / "t.csv").write_text("x,kind\n" + "\n".join([*lines, "1.0,rare"]) + "\n")
+    with pytest.raises(BadRequest, match="class rare of t is too rare"):
+        for seed in range(8):
+            source = load(tmp_path / "t.csv", target="kind", classes=True)
+            scenario(source=source, sizes=Sizes(60, 60, 60, 100)).draw(seed, Engine(seed))
 
 
 def test_no_seeds_are_refused():

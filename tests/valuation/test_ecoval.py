@@ -201,6 +201,37 @@ def test_equal_points_of_one_class_have_equal_values():
     assert found.values[0] == pytest.approx(found.values[2], abs=1e-12)
 
 
+def test_with_clusters_of_floats_far_from_0_or_small_integers_unseen_points_find_their_own():
+    X, y = blobs(60)
+    for moved in (X.astype(np.float32) + 2e4, np.round(40 * X + 128).clip(0, 255).astype(np.uint8)):
+        found = cluster(moved, y, 6, np.random.default_rng(0))
+        assert (found.nearest(moved, y) == found.members).mean() > 0.9
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_more_is_trained_than_was_announced(stage):
+    for count, classes in ((20, 2), (90, 3), (200, 2)):
+        method = EcoVal(blob_utility(classes=classes), stage=stage)
+        X, y = blobs(count, classes=classes)
+        assert method.fit(X, y).cost.trainings <= method.trainings(method.utility.on(X, y))
+
+
+def test_few_subsets_without_a_hold_are_solved_as_far_as_they_can_be():
+    X, y = blobs(60)
+    for subsets in (1, 2):
+        assert np.isfinite(EcoVal(blob_utility(), held=0.0, subsets=subsets).fit(X, y).values).all()
+
+
+@pytest.mark.parametrize("pay", [share, lambda *given: diminishing(*given, offset=2.0)], ids=["share", "diminishing"])
+def test_permuted_members_have_permuted_pay(pay):
+    generator = np.random.default_rng(1)
+    members, weights, order = np.arange(40) % 5, generator.uniform(0.1, 1, 40), generator.permutation(40)
+    worth = generator.normal(size=5)
+    first = pay(worth, weights, grouped(members), True)(members, weights)
+    second = pay(worth, weights[order], grouped(members[order]), True)(members[order], weights[order])
+    np.testing.assert_allclose(second, first[order], atol=1e-12)
+
+
 def test_one_seed_gives_the_same_values_and_another_does_not():
     X, y = blobs(60)
     first, again, other = (EcoVal(blob_utility(seed=seed)).fit(X, y).values for seed in (0, 0, 1))

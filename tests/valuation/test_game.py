@@ -6,6 +6,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import get_scorer
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 
 from expunge.errors import BadFile, BadSetting
@@ -215,3 +216,51 @@ def test_an_estimator_that_sees_one_class_answers_with_it():
 def test_what_cannot_be_a_utility_is_refused(make, said):
     with pytest.raises(BadSetting, match=said):
         make()
+
+
+def test_what_asking_and_scoring_raise_is_told_too():
+    X, y = blobs(20)
+    near = Utility(KNeighborsClassifier(5), valid=blobs(20, 1)).on(X, y)
+    with pytest.raises(BadSetting, match="asking KNeighborsClassifier failed"):
+        near.utilities(np.arange(20)[None] < 3)
+    with pytest.raises(BadSetting, match="scoring KNeighborsClassifier that was trained on 10 of 20"):
+        Utility(KNeighborsClassifier(5), valid=blobs(20, 1), metric=lambda *_: 1 / 0).on(X, y).utilities(
+            np.arange(20)[None] < 10
+        )
+
+
+def test_a_scorer_that_answers_with_no_number_is_refused():
+    game = Utility(KNeighborsClassifier(3), valid=blobs(20, 1), metric=lambda *_: float("nan")).on(*blobs(20))
+    with pytest.raises(BadSetting, match="the scorer answered with nan"):
+        game.full  # noqa: B018
+
+
+def test_regressors_can_not_learn_classes():
+    from sklearn.neighbors import KNeighborsRegressor
+
+    with pytest.raises(BadSetting, match="no classifier"):
+        Utility(KNeighborsRegressor(3), valid=blobs(20, 1)).on(*blobs(20)).full  # noqa: B018
+
+
+def test_of_scorers_that_can_not_be_told_apart_nothing_is_kept(tmp_path):
+    for answer in (1.0, 2.0):
+        utility = Utility(KNeighborsClassifier(3), valid=blobs(20, 1), metric=lambda *_, answer=answer: answer, folder=tmp_path)
+        assert utility.on(*blobs(20)).full == answer
+
+
+def test_of_long_estimators_every_setting_tells(tmp_path):
+    from sklearn.ensemble import VotingClassifier
+    from sklearn.tree import DecisionTreeClassifier
+
+    files = set()
+    for depth in (1, 9):
+        trees = [(f"a tree with a rather long name {each}", DecisionTreeClassifier(max_depth=depth)) for each in range(30)]
+        Utility(VotingClassifier(trees), valid=blobs(20, 1), folder=tmp_path).on(*blobs(20)).full  # noqa: B018
+        files = {path.name for path in tmp_path.iterdir()}
+    assert len(files) == 2
+
+
+def test_real_targets_far_from_0_are_learned_as_well():
+    X, y = line(60)
+    near, far = (Utility(Ridge(), valid=(X, y + moved), metric="r2").on(X, y + moved).full for moved in (0, 1e8))
+    assert far == pytest.approx(near, abs=1e-4)

@@ -1,7 +1,11 @@
 """A valuation on two workers of Ray, where Ray is installed."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
 
 from expunge.valuation import EcoVal, Utility
 from valuation.games import blobs
@@ -19,6 +23,36 @@ def two_workers():
     )
     yield
     ray.shutdown()
+
+
+def elsewhere(folder):
+    """An estimator that workers need no module of ours for."""
+
+    class Elsewhere(ClassifierMixin, BaseEstimator):
+        """Knows no class for sure, and leaves a file named after the process that trains it."""
+
+        def __init__(self, folder):
+            self.folder = folder
+
+        def fit(self, X, y):
+            (Path(self.folder) / str(os.getpid())).touch()
+            self.classes_ = np.unique(y)
+            return self
+
+        def predict_proba(self, X):
+            return np.full((len(X), len(self.classes_)), 1 / len(self.classes_))
+
+    return Elsewhere(folder)
+
+
+def test_trainings_run_in_other_processes(two_workers, tmp_path):
+    from joblib import parallel_config
+
+    X, y = blobs(20)
+    with parallel_config(backend="ray", n_jobs=2):
+        Utility(elsewhere(str(tmp_path)), valid=(X, y)).on(X, y).utilities(~np.eye(20, dtype=bool))
+    workers = {int(path.name) for path in tmp_path.iterdir()}
+    assert workers and os.getpid() not in workers
 
 
 def test_two_workers_find_what_one_process_finds(two_workers):

@@ -181,7 +181,7 @@ def _lines(case: ValuationCase) -> list[tuple[str, list[tuple[str, str, bool]]]]
 def _best(case: ValuationCase, column: Column) -> str | None:
     if column.metric in ("trainings", "cpu_seconds", "cpu_share", "stability"):
         return None  # those that do nothing would be the best
-    means = {method: case.mean(method, column.metric) for method in case.methods if method != "random"}
+    means = {method: case.mean(method, column.metric) for method in case.methods if method != "random-values"}
     known = {method: value for method, value in means.items() if not np.isnan(value)}
     if not known or not column.good:
         return None

@@ -13,7 +13,7 @@ from expunge.valuation.evaluation import SHARES
 if TYPE_CHECKING:
     from expunge.report.valuation_study import ValuationCase
 
-_SHOWN = ("ecoval", "tmc-shapley", "knn-shapley", "data-oob", "leave-one-out", "random")  # each with a colour
+_SHOWN = ("ecoval", "tmc-shapley", "knn-shapley", "data-oob", "leave-one-out", "random-values")  # each with a colour
 _LEAST = 2e-3  # CPU seconds; what takes less stands there
 _LETTER = 0.0068  # width of a letter, as a share of the drawing
 
@@ -98,7 +98,7 @@ def removal(case: "ValuationCase") -> str:
             strict=True,
         ):
             for index, name in enumerate(shown):
-                color, dash = (MUTED, DASHES[1]) if name == "random" else (SERIES[index], "-")
+                color, dash = (MUTED, DASHES[1]) if name == "random-values" else (SERIES[index], "-")
                 width = 2.4 if name == "ecoval" else 1.6
                 axes.plot(
                     100 * np.array(SHARES),

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from rich.console import Console
 from torch import nn
 
 from expunge.data import Source, available, load
 from expunge.engine import Engine
+from expunge.errors import BadSetting
 from expunge.report.study_json import plain
 from expunge.report.valuation_study import (
     Scored,
@@ -38,7 +40,7 @@ from expunge.valuation.evaluation import curves, detect, stability
 
 _ANOTHER = 1_000  # added to a seed, for the second valuation of the same points
 _MANY, _LARGE = 2_000, 500  # points; numbers of an image
-_AGAIN = "tmc-shapley"  # whose CPU time others' is a share of
+_REFERENCE = "tmc-shapley"  # whose CPU time others' is a share of
 SIZES = {"digits": Sizes(300, 500, 300, 697), "mnist": Sizes(10_000, 2_000, 5_000, 10_000)}
 USUAL = Sizes(600, 500, 600, 5_000)
 
@@ -122,6 +124,8 @@ class ValuationStudy(Study):
 
     def scenarios(self, data: str | None, budget: Budget) -> tuple[list[ValuationScenario], list[str]]:
         """What is valued, and what a reader must know of it."""
+        if data is None and self.target is not None:
+            raise BadSetting("study valuation: --target is a column of a table; name the table with --data")
         if data is not None:
             source = load(data, target=self.target, classes=True) if self.target else load(data)
             return [_scenario(source, data)], [note for note in [source.note] if note]
@@ -145,11 +149,13 @@ def _scenario(source: Source, name: str) -> ValuationScenario:
 def compared(drawn: Drawn, methods: Mapping[str, Make], engine: Engine, say: Callable[[str], None]) -> dict[str, Scored]:
     """Each method's row for one seed."""
     found = {}
+    where = f"{engine.device} {torch.get_num_threads()}"
+    next(iter(methods.values()))(_utility(drawn, engine)).fit(drawn.train.X, drawn.train.y)  # the first row pays for no imports
     for name, make in methods.items():
         say(f"{name}: {len(drawn.train.y):,} points")
-        key = f"{_chosen(make(_utility(drawn, engine)))} {_digest(drawn)}"
+        key = f"{_chosen(make(_utility(drawn, engine)))} {_digest(drawn)} {where}"
         found[name] = Scored(**engine.remember(name, key, partial(_row, drawn, make, name, engine)))
-    reference = found.get(_AGAIN)
+    reference = found.get(_REFERENCE)
     if reference is not None:
         for row in found.values():
             row.figures["cpu_share"] = row.figures["cpu_seconds"] / reference.figures["cpu_seconds"]

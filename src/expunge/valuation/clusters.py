@@ -39,13 +39,21 @@ class Clusters:
 
     def nearest(self, embedded: Array, groups: Array) -> Array:
         """The cluster of the same group whose centre is nearest, shape (v,); -1 where the group has none."""
-        far = np.square(embedded).sum(1)[:, None] - 2 * embedded @ self.centres.T + np.square(self.centres).sum(1)
+        from scipy.spatial.distance import cdist
+
+        far = cdist(embedded.astype(float), self.centres.astype(float))
         far[groups[:, None] != self.groups] = np.inf
         return np.where(np.isfinite(far).any(1), far.argmin(1), -1)
 
     def distances(self, embedded: Array, members: Array) -> Array:
         """From each point to the centre of a cluster, shape (v,)."""
-        return np.asarray(np.linalg.norm(embedded - self.centres[members], axis=1))
+        return np.asarray(np.linalg.norm(embedded.astype(float) - self.centres[members], axis=1))
+
+
+def numbers_of_clusters(groups: Array, count: int) -> list[int]:
+    """How many clusters each group gets, in the order of the groups' names: in its proportion, and three where it can."""
+    sizes = np.unique(groups, return_counts=True)[1]
+    return [min(max(round(count * size / len(groups)), LEAST_EACH), size) for size in sizes.tolist()]
 
 
 def cluster(embedded: Array, groups: Array, count: int, generator: np.random.Generator) -> Clusters:
@@ -59,10 +67,9 @@ def cluster(embedded: Array, groups: Array, count: int, generator: np.random.Gen
     """
     members, centres = np.empty(len(embedded), dtype=np.int64), []
     of: list[int] = []
-    for group in np.unique(groups):
+    for group, wanted in zip(np.unique(groups), numbers_of_clusters(groups, count), strict=True):
         rows = np.flatnonzero(groups == group)
-        wanted = max(round(count * len(rows) / len(groups)), LEAST_EACH)
-        found, middle = _k_means(embedded[rows], min(wanted, len(rows)), int(generator.integers(2**31)))
+        found, middle = _k_means(embedded[rows].astype(float), wanted, int(generator.integers(2**31)))
         members[rows] = found + len(of)
         centres.append(middle)
         of += [group] * len(middle)

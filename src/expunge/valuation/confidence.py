@@ -10,6 +10,7 @@ Costs: `folds` + 1 trainings.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from expunge.errors import BadSetting
 from expunge.valuation.game import Game
@@ -26,6 +27,9 @@ class Confidence(ValuationMethod):
     """
 
     folds: int = 5
+
+    asks_validation: ClassVar[bool] = False
+    zero_is_neutral: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.folds < 2:

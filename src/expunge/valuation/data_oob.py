@@ -14,6 +14,7 @@ Costs: `models` trainings.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -36,6 +37,9 @@ class DataOOB(ValuationMethod):
 
     models: int = 100
     fraction: float = 1.0
+
+    asks_validation: ClassVar[bool] = False
+    zero_is_neutral: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.models < 1:

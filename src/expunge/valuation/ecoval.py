@@ -7,9 +7,9 @@ the quality of a point as one of its kind, its intrinsic value. With U(D) of all
     V_j = the Shapley value of C_j among the clusters, over truncated walks                         ("shapley")
     V   = argmin sum_S (U(S) - b - sum_{C_j in S} V_j)^2 over random halves S of the clusters       ("banzhaf")
 
-The last, over all subsets, is the Banzhaf value. Each model tells something of every cluster, and none is trained on next to
-nothing, where chance is loudest. With as few subsets as here V is held near shares by quality, (U(D) - U0) q_j / sum q: the
-squared distance to these is added, times `held` for each subset.
+The last, over all subsets, is the Banzhaf value of C_j. Each model tells something of every cluster, and none is trained on
+next to nothing, where chance is loudest. With as few subsets as here V is held near shares by quality,
+(U(D) - U0) q_j / sum q: the squared distance to these is added, times `held` for each subset.
 
 Members earn in proportion to their quality ("share"), or what each adds to the better ones ("diminishing"), or by a production
 function with the elasticities that explain the clusters' values ("marginal-product"; one is added to each good, so that a
@@ -38,7 +38,7 @@ from typing import Any, Literal
 import numpy as np
 
 from expunge.errors import BadSetting
-from expunge.valuation.clusters import MOST, POINTS_EACH, Clusters, cluster
+from expunge.valuation.clusters import MOST, POINTS_EACH, Clusters, cluster, numbers_of_clusters
 from expunge.valuation.game import Game
 from expunge.valuation.intrinsic import WEIGHINGS, Weighing, weigh
 from expunge.valuation.method import Found, ValuationMethod
@@ -61,7 +61,8 @@ class EcoVal(ValuationMethod):
         stage: how clusters are valued. Leaving one out is cheap, and noise where clusters are many or stand in for each other.
         intrinsic: how points are weighed, see :mod:`expunge.valuation.intrinsic`.
         propagation: how a cluster's value reaches its members.
-        blame: of a cluster that does harm: "inverse" blames its best members least, "proportional" most.
+        blame: of a cluster that does harm: "inverse" blames its best members least, "proportional" most; marginal products
+            are always in proportion.
         offset: of "diminishing": how many members of mean weight come before returns fall.
         subsets: of "banzhaf", for each cluster; they come in pairs, one with the clusters that the other lacks.
         held: of "banzhaf": how near clusters' values are held to their shares of quality. Where many points are valued and
@@ -97,8 +98,10 @@ class EcoVal(ValuationMethod):
                 raise BadSetting(f"ecoval: {name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
         if min(self.permutations, self.subsets) < 1 or self.folds < 2 or (self.clusters is not None and self.clusters < 1):
             raise BadSetting("ecoval: subsets, permutations and clusters must be at least 1, and folds at least 2")
-        if not self.offset > 0 or self.held < 0:
-            raise BadSetting(f"ecoval: offset must be above 0 and held at least 0, not {self.offset} and {self.held}")
+        if not 0 < self.offset < np.inf or not 0 <= self.held < np.inf:
+            raise BadSetting(
+                f"ecoval: offset must be above 0 and held at least 0, both finite, not {self.offset} and {self.held}"
+            )
 
     def find(self, game: Game) -> Found:
         if self.clusters is not None and self.clusters > len(game):
@@ -121,7 +124,8 @@ class EcoVal(ValuationMethod):
         return Found(pay(clusters.members, weights), rule, clusters.members, worth, facts)
 
     def trainings(self, game: Game) -> int:
-        count = self._count(game)
+        edges = np.quantile(game.points.targets, np.linspace(0, 1, _RANGES + 1)[1:-1])
+        count = sum(numbers_of_clusters(self._groups(game.points, edges), self._count(game)))
         each = {"banzhaf": self.subsets, "shapley": self.permutations, "leave-out": 1}[self.stage]
         return each * count + self.folds + 2
 
@@ -152,7 +156,7 @@ class EcoVal(ValuationMethod):
         known = np.column_stack([np.ones(len(chosen)), chosen])
         held = np.diag([0.0] + [self.held * len(chosen)] * count)
         rest = game.utilities(chosen @ clusters.masks) - chosen @ near
-        return np.asarray(near + np.linalg.solve(known.T @ known + held, known.T @ rest)[1:])
+        return np.asarray(near + np.linalg.lstsq(known.T @ known + held, known.T @ rest, rcond=None)[0][1:])
 
     def _orders(self, count: int, generator: np.random.Generator) -> Array:
         """Every other order is the reverse of the one before: who came early comes late."""

@@ -4,7 +4,9 @@ Where Ray is installed (extra `distributed`), a valuation inside `joblib.paralle
 over a cluster, once `ray.util.joblib.register_ray()` has been called.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,10 @@ class Estimator(Learner):
     """
 
     model: Any
-    jobs: int | None = field(default=None, repr=False)  # changes no answer
+    jobs: int | None = None
+
+    def key(self) -> Any:
+        return self.model
 
     def train(self, points: Points, masks: Array) -> Ask:
         models = self._each(_trained, points, masks, points.targets)
@@ -58,25 +63,23 @@ def _trained(model: Any, points: Points, mask: Array, targets: Array) -> Any:
     X, y = points.flat[mask], targets[mask]
     one_class = len(points.classes) > 0 and len(np.unique(y)) == 1
     chosen = DummyClassifier(strategy="most_frequent") if one_class else clone(model)
-    try:
+    with _told(model, f"training {{}} on {int(mask.sum()):,} of {len(mask):,} points"):
         return chosen.fit(X, y)
-    except Exception as error:
-        raise BadSetting(
-            f"training {type(model).__name__} on {int(mask.sum()):,} of {len(mask):,} points failed: "
-            f"{type(error).__name__}: {error}"
-        ) from error
 
 
 def _answers(trained: Any, asked: Array, classes: int) -> Array:
     flat = asked.reshape(len(asked), -1)
-    if not classes:
-        return np.asarray(trained.predict(flat), dtype=float)
-    found = np.zeros((len(asked), classes))
-    if hasattr(trained, "predict_proba"):
-        found[:, trained.classes_] = trained.predict_proba(flat)
-    else:
-        found[np.arange(len(asked)), trained.predict(flat)] = 1.0
-    return found
+    with _told(trained, "asking {}"):
+        if not classes:
+            return np.asarray(trained.predict(flat), dtype=float)
+        found = np.zeros((len(asked), classes))
+        if hasattr(trained, "predict_proba"):
+            found[:, trained.classes_] = trained.predict_proba(flat)
+        elif hasattr(trained, "classes_"):
+            found[np.arange(len(asked)), trained.predict(flat)] = 1.0
+        else:
+            raise TypeError("it has no classes_, so it is no classifier, and targets are classes")
+        return found
 
 
 def _trained_and_asked(model: Any, points: Points, mask: Array, asked: Array) -> Array:
@@ -87,4 +90,18 @@ def _scored(model: Any, points: Points, mask: Array, valid: Points, scorer: Any)
     def named(part: Points) -> Array:
         return part.classes[part.targets] if len(part.classes) else part.targets
 
-    return float(scorer(_trained(model, points, mask, named(points)), valid.flat, named(valid)))
+    trained = _trained(model, points, mask, named(points))
+    with _told(model, f"scoring {{}} that was trained on {int(mask.sum()):,} of {len(mask):,} points"):
+        return float(scorer(trained, valid.flat, named(valid)))
+
+
+@contextmanager
+def _told(model: Any, doing: str) -> Iterator[None]:
+    """What a user's estimator or scorer raises becomes an error that says when."""
+    try:
+        yield
+    except BadSetting:
+        raise
+    except Exception as error:
+        words = doing.format(type(model).__name__)
+        raise BadSetting(f"{words} failed: {type(error).__name__}: {error}") from error

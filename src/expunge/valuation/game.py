@@ -1,6 +1,7 @@
 """A utility on given training points: subsets are asked for here, and what was found is kept."""
 
 import hashlib
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -10,15 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from expunge.errors import BadFile
+from expunge.errors import BadFile, BadSetting
 from expunge.progress import ProgressBar
 from expunge.storage import write_text
 from expunge.valuation.estimators import Estimator
 from expunge.valuation.learner import Ask, Learner
 from expunge.valuation.metrics import baseline, score
 from expunge.valuation.points import Array, Points, read_points
-
-_TOGETHER = 256  # subsets between two lines in the file and two steps of the bar
 
 
 class Game:
@@ -28,16 +27,19 @@ class Game:
         points: what is trained on.
         valid: what is asked about.
         trainings: models trained so far.
+        kept: utilities that were found in the folder.
     """
 
     def __init__(self, points: Points, valid: Points, learner: Learner, metric: Any, seed: int, folder: Path | None) -> None:
         self.points, self.valid, self.learner, self.metric, self.seed = points, valid, learner, metric, seed
         self.trainings = 0
         self._known: dict[bytes, float] = {}
-        self._file = None if folder is None else folder / f"utilities-{self._digest()}.tsv"
+        name = None if folder is None else self._digest()
+        self._file = None if folder is None or name is None else folder / f"utilities-{name}.tsv"
         self._bar: tuple[ProgressBar, int] | None = None
         if self._file is not None:
             self._known.update(_read(self._file))
+        self.kept = len(self._known)
 
     def __len__(self) -> int:
         return len(self.points)
@@ -58,9 +60,10 @@ class Game:
         filled = np.asarray(masks.any(1))
         asked = {key: row for row, key in enumerate(keys) if filled[row] and key not in self._known}
         new = list(asked.items())
-        for start in range(0, len(new), _TOGETHER):
-            part = new[start : start + _TOGETHER]
+        for start in range(0, len(new), self.learner.together):
+            part = new[start : start + self.learner.together]
             found = self._trained(masks[[row for _, row in part]])
+            self._count(len(part))
             self._keep([key for key, _ in part], found)
         return np.array([self._known[key] if full else self.empty for key, full in zip(keys, filled, strict=True)])
 
@@ -70,13 +73,15 @@ class Game:
         Returns:
             from inputs, shape (v, ...), to probabilities, shape (m, v, classes), or real numbers, shape (m, v).
         """
+        found = self.learner.train(self.points, masks)
         self._count(len(masks))
-        return self.learner.train(self.points, masks)
+        return found
 
     def answers(self, masks: Array, asked: Array) -> Array:
         """What such models say of some inputs."""
+        found = self.learner.answers(self.points, masks, asked)
         self._count(len(masks))
-        return self.learner.answers(self.points, masks, asked)
+        return found
 
     def generator(self, *names: object) -> np.random.Generator:
         """Random numbers of their own for each purpose."""
@@ -102,11 +107,11 @@ class Game:
                 self._bar = None
 
     def _trained(self, masks: Array) -> Array:
-        self._count(len(masks))
         if callable(self.metric):
             assert isinstance(self.learner, Estimator)
-            return self.learner.scores(self.points, masks, self.valid, self.metric)
-        return score(self.metric, self.learner.answers(self.points, masks, self.valid.inputs), self.valid)
+            return _finite(self.learner.scores(self.points, masks, self.valid, self.metric), "the scorer")
+        answers = _finite(self.learner.answers(self.points, masks, self.valid.inputs), "a model")
+        return score(self.metric, answers, self.valid)
 
     def _count(self, trainings: int) -> None:
         self.trainings += trainings
@@ -121,15 +126,24 @@ class Game:
             with open(self._file, "a", encoding="ascii") as file:
                 file.writelines(f"{key.hex()}\t{value!r}\n" for key, value in zip(keys, found.tolist(), strict=True))
 
-    def _digest(self) -> str:
-        """All that utilities depend on."""
-        metric = getattr(self.metric, "__qualname__", repr(self.metric))  # a function's repr is its address
-        digest = hashlib.sha256(repr((self.learner, metric, self.points.classes.tolist())).encode())
+    def _digest(self) -> str | None:
+        """All that utilities depend on; None where it can't be told what a model or a scorer is, in another process."""
+        try:
+            asked = pickle.dumps((self.learner.key(), self.metric, self.points.classes.tolist()))
+        except Exception:  # whatever an estimator of the user's raises
+            return None
+        digest = hashlib.sha256(asked)
         for part in (self.points, self.valid):
             for values in (part.inputs, part.targets):
                 digest.update(repr((values.shape, values.dtype.str)).encode())
                 digest.update(np.ascontiguousarray(values).tobytes())
         return digest.hexdigest()[:16]
+
+
+def _finite(values: Array, what: str) -> Array:
+    if not np.isfinite(values).all():
+        raise BadSetting(f"utility: {what} answered with {values[~np.isfinite(values)].flat[0]}; expected finite numbers")
+    return values
 
 
 def _read(file: Path) -> dict[bytes, float]:

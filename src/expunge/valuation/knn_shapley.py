@@ -19,6 +19,7 @@ Needs: classes. The utility's model and metric are not asked. Costs: no training
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -39,6 +40,8 @@ class KNNShapley(ValuationMethod):
     """
 
     neighbours: int = 5
+
+    asks_model: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.neighbours < 1:

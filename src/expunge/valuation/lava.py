@@ -21,6 +21,7 @@ Needs: classes. The utility's model and metric are not asked. Costs: no training
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -48,6 +49,9 @@ class LAVA(ValuationMethod):
     label_weight: float = 1.0
     epsilon: float = 0.05
     iterations: int = 200
+
+    asks_model: ClassVar[bool] = False
+    zero_is_neutral: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_weight < math.inf:

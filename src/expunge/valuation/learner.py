@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any, ClassVar
 
 from expunge.valuation.points import Array, Points
 
@@ -9,7 +10,17 @@ Ask = Callable[[Array], Array]  # from inputs, shape (v, ...), to the answers of
 
 
 class Learner(ABC):
-    """Trains on subsets. Its `repr` says all that its models depend on, beside the points."""
+    """Trains on subsets.
+
+    Attributes:
+        together: models to train before their utilities are kept.
+    """
+
+    together: ClassVar[int] = 16
+
+    def key(self) -> Any:
+        """All that its models depend on beside the points, to be pickled: what is kept for one is not taken for another."""
+        return self
 
     @abstractmethod
     def train(self, points: Points, masks: Array) -> Ask:

@@ -1,8 +1,8 @@
 """What a utility trains: many models at once where that can be, else one by one."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from expunge.valuation.points import Array, Points
 from expunge.valuation.ridge import RidgeRegression
 
 _LOGITS = 4_000_000  # numbers that one batch of models works on: more no longer stay in a processor's cache
+_LARGEST_C = 100.0  # above, an almost free model is far from its solution where gradients are small: scikit-learn trains it
 _MOST = 0.9  # share of the points in use, above which leaving out the others saves nothing
 
 
@@ -30,7 +31,12 @@ class Batched(Learner):
     """
 
     model: Logistic | RidgeRegression | Network
-    device: str = field(default="cpu", repr=False)
+    device: str = "cpu"
+
+    together: ClassVar[int] = 256
+
+    def key(self) -> Any:
+        return self.model
 
     def train(self, points: Points, masks: Array) -> Ask:
         if (not len(points.classes)) != isinstance(self.model, RidgeRegression):
@@ -62,7 +68,7 @@ class Batched(Learner):
     def _at_once(self, points: Points, inputs: Tensor, masks: Array) -> Callable[[Tensor], Tensor]:
         weights = self._tensor(masks)
         if isinstance(self.model, RidgeRegression):
-            return self.model.train(inputs, self._tensor(points.targets), weights)
+            return self.model.train(inputs, torch.as_tensor(points.targets, dtype=torch.float64, device=self.device), weights)
         return self.model.train(inputs, torch.as_tensor(points.targets, device=self.device), len(points.classes), weights)
 
     def _tensor(self, values: Array) -> Tensor:
@@ -96,5 +102,8 @@ def _alike(model: Any) -> Logistic | RidgeRegression | None:
     if any(value != usual[name] for name, value in model.get_params().items() if name not in free):
         return None
     if isinstance(model, Ridge):
-        return RidgeRegression(float(model.alpha), model.fit_intercept)
-    return None if model.solver == "liblinear" else Logistic(float(model.C), model.fit_intercept)
+        positive = isinstance(model.alpha, int | float) and model.alpha > 0
+        return RidgeRegression(float(model.alpha), model.fit_intercept) if positive else None
+    if model.solver == "liblinear" or model.C > _LARGEST_C:
+        return None
+    return Logistic(float(model.C), model.fit_intercept, min(float(model.tol), Logistic.tolerance))

@@ -185,6 +185,8 @@ def _taken(problem: _Problem, logits: Tensor, at: Tensor, step: Tensor, start: T
         if not far.any():
             break
         length = torch.where(far, length * start / (start - end), length)
+    else:
+        residuals = problem.residuals(torch.addcmul(logits, along, length))
     logits.addcmul_(along, length)
     return step * length, residuals
 

@@ -4,7 +4,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -43,9 +43,18 @@ class ValuationMethod(Registered, ABC):
 
     Args:
         utility: what points are worth something for.
+
+    Attributes:
+        asks_model: whether the utility's model and metric play a part.
+        asks_validation: whether its validation set does.
+        zero_is_neutral: whether a value below 0 says that a point did harm.
     """
 
     utility: Utility
+
+    asks_model: ClassVar[bool] = True
+    asks_validation: ClassVar[bool] = True
+    zero_is_neutral: ClassVar[bool] = True
 
     def fit(self, X: Any, y: Any) -> Values:
         """Value each training point.

@@ -6,6 +6,7 @@ Costs: no trainings.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from expunge.valuation.game import Game
 from expunge.valuation.method import Found, ValuationMethod
@@ -15,6 +16,10 @@ from expunge.valuation.points import Array, Points
 @dataclass
 class RandomValues(ValuationMethod):
     """Numbers drawn by the utility's seed."""
+
+    asks_model: ClassVar[bool] = False
+    asks_validation: ClassVar[bool] = False
+    zero_is_neutral: ClassVar[bool] = False
 
     def find(self, game: Game) -> Found:
         def rule(asked: Points) -> Array:

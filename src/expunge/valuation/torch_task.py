@@ -4,7 +4,7 @@ Needs: a task whose batches are pairs of inputs and targets, as those of classif
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -51,6 +51,8 @@ class TorchTask(Learner):
     batch_size: int = 64
     seed: int = 0
     device: Any = "cpu"
+
+    together: ClassVar[int] = 4
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1:

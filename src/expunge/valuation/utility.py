@@ -8,13 +8,15 @@ torch tasks by the engine. What was found is kept, in a file where there is a fo
 trainings are counted.
 
 `U({})` is the metric of a model that finds all C classes equally likely: 1 / C of its answers are right, whatever the classes'
-shares. Of real numbers it is a model that always answers the mean of all training targets.
+shares. Of real numbers it is a model that always answers the mean of all training targets; a scorer is asked of scikit-learn's
+`DummyClassifier` that answers at random, or `DummyRegressor`.
 """
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from expunge.errors import BadSetting
 from expunge.valuation.estimators import Estimator
@@ -64,15 +66,14 @@ class Utility:
         self.model = LogisticRegression() if model is None else model
         self.metric, self.seed = metric, seed
         self.folder = None if folder is None else Path(folder)
-        self.real = metric == "r2" or (callable(metric) and is_regressor(self.model))
+        estimator = self.model.model if isinstance(self.model, Estimator) else self.model
+        if callable(metric) and not hasattr(estimator, "fit"):
+            raise BadSetting(f"utility: a scorer is asked of an estimator with fit, and not of a {type(estimator).__name__}")
+        self.real = metric == "r2" or (callable(metric) and is_regressor(estimator))
         check_metric(metric, self.real)
-        self.learner = learner_for(self.model, device, jobs)
-        if callable(metric):
-            self.learner = Estimator(self.model, jobs)
-            if not hasattr(self.model, "fit"):
-                raise BadSetting(
-                    f"utility: a scorer is asked of an estimator with fit, and not of a {type(self.model).__name__}"
-                )
+        if device != "cpu" and not torch.cuda.is_available():
+            raise BadSetting(f"utility: device {device!r} was asked for, but this torch sees no CUDA device; use 'cpu'")
+        self.learner = Estimator(estimator, jobs) if callable(metric) else learner_for(self.model, device, jobs)
         self.valid = valid
 
     def on(self, X: Any, y: Any) -> Game:

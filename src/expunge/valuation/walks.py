@@ -29,7 +29,7 @@ class Truncation:
     stride: int = 8
 
     def __post_init__(self) -> None:
-        if self.tolerance < 0 or self.patience < 1 or self.stride < 1:
+        if not self.tolerance >= 0 or self.patience < 1 or self.stride < 1:
             raise BadSetting("truncation: tolerance must be at least 0, patience and stride at least 1")
 
 
