@@ -249,6 +249,9 @@ def test_judges_are_a_fifth_of_each_class():
         (("--target", "churn", "--rows", "absent.txt"), "file not found: absent.txt"),
         (("--target", "churn", "--train", 3), "3 rows to train on and 12 held out are too few"),
         (("--target", "churn", "--out", "shop.csv"), "shop.csv is a file; give a folder"),
+        (("--target", "churn", "--seed", -1), "seed must be 0 or above, not -1"),
+        (("--target", "churn", "--train", 99), "shop, train: cannot take the first 99 rows: there are only 48"),
+        (("--target", "churn", "--jobs", 0), "jobs must be 1 process or more"),
     ],
 )
 def test_what_makes_no_sense_ends_with_code_2_and_leaves_nothing(table, options, message):
@@ -303,10 +306,77 @@ def test_a_finished_folder_is_kept_unless_that_is_said(table):
     assert refused.exit_code == 2 and "holds finished values" in words(refused) and "--overwrite" in words(refused)
     assert Path("out/values.json").read_text() == before
     assert call(*options, "--overwrite").exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["audit.json", "study.json", "job.yaml", "report.html"])
+def test_a_folder_of_another_run_stays_as_it_is(table, name):
     Path("run").mkdir()
-    Path("run/audit.json").write_text("{}")
-    foreign = call(*options[:-1], "run", "--overwrite")
+    (Path("run") / name).write_text("{}")
+    foreign = call("value", table, "--target", "churn", "--out", "run", "--overwrite")
     assert foreign.exit_code == 2 and "holds a run of another kind" in words(foreign)
+    assert [path.name for path in Path("run").iterdir()] == [name] and (Path("run") / name).read_text() == "{}"
+
+
+def test_a_run_that_was_killed_as_it_wrote_goes_on(table):
+    options = ("value", table, "--target", "churn", "--method", "leave-one-out", "--out", "out")
+    call(*options)
+    Path("out/values.json").unlink()
+    assert call(*options).exit_code == 0 and stored()["cost"]["trainings"] == 0
+
+
+def test_only_what_a_method_asks_for_counts_as_kept(table):
+    one, lava = (Wanted(str(table), "churn", method=method) for method in ("leave-one-out", "lava"))
+    assert not value_data(one, Path("out")).resumed and value_data(one, Path("out"), True).resumed
+    assert not value_data(Wanted(str(table), "churn", method="leave-one-out", seed=1), Path("out"), True).resumed
+    assert not value_data(lava, Path("out"), True).resumed
+
+
+def test_values_that_sum_to_nothing_have_no_shares(table):
+    Path("ids.txt").write_text("".join(f"{row}\n" for row in range(COUNT)))
+    done = call("value", table, "--target", "churn", "--method", "lava", "--rows", "ids.txt", "--out", "out")
+    assert done.exit_code == 0 and stored()["request"]["share"] is None and "of the value of all" not in words(done)
+
+
+@pytest.mark.parametrize(
+    ("method", "idle"),
+    [
+        ("leave-one-out", None),
+        ("data-oob", "--metric plays no part in values by data-oob"),
+        ("lava", "--model and --metric play no part in values by lava"),
+    ],
+)
+def test_options_that_say_nothing_to_a_method_are_named(table, method, idle):
+    told = Wanted(str(table), "churn", method=method, model="logistic", metric="probability")
+    assert (idle is None) == ("no part" not in " ".join(value_data(told, Path("out")).notes))
+    assert (idle or "") in " ".join(value_data(told, Path("out"), True).notes)
+    untold = value_data(Wanted(str(table), "churn", method=method), Path("out"), True)
+    assert "no part" not in " ".join(untold.notes)
+
+
+def test_brackets_in_names_are_printed_as_they_are(table):
+    table.write_text(table.read_text().replace("churn", "[/churn]").replace("stays", "[/stays]"))
+    done = call("value", table, "--target", "[/churn]", "--least", 38, "--out", "out")
+    assert done.exit_code == 0 and "[/churn]" in words(done) and "[/stays]" in words(done), done.output
+
+
+def test_what_rows_are_called_makes_no_difference(table):
+    lines = table.read_text().splitlines()
+    names = np.random.default_rng(1).permutation(1000)[:COUNT]
+    numbered = [f"row,{lines[0]}", *(f"{name},{line}" for name, line in zip(names, lines[1:], strict=True))]
+    Path("named.csv").write_text("\n".join(numbered) + "\n")
+    plain, named = (value_data(Wanted(data, "churn"), Path(data).with_suffix("")) for data in ("shop.csv", "named.csv"))
+    assert np.array_equal(plain.values.values, named.values.values) and np.array_equal(names[plain.rows], named.rows)
+    assert "column 'row', which is no input" in named.notes[0] and "row" not in named.columns
+    Path("named.csv").write_text("\n".join([*numbered, numbered[1]]) + "\n")
+    refused = call("value", "named.csv", "--target", "churn", "--out", "out")
+    assert refused.exit_code == 2 and "column 'row' must tell rows apart" in words(refused)
+
+
+def test_a_row_that_is_written_twice_counts_once(table):
+    parts = part(load(table, target="churn", classes=True), "churn", 0)
+    Path("ids.txt").write_text(f"{parts.rows[0]}\n0{parts.rows[0]}\n")
+    call("value", table, "--target", "churn", "--method", "leave-one-out", "--rows", "ids.txt", "--out", "out")
+    assert (stored()["request"]["named_rows"], stored()["request"]["valued_rows"]) == (1, 1)
 
 
 def test_a_killed_run_goes_on_where_it_was(table, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 
 from expunge.report.valuation import key_figures, lines, render, write_valuation
 from expunge.report.valuation_plots import curves, drawings, histogram
-from expunge.report.valued import Loss, Valued, doubts, finding, loss_words
+from expunge.report.valued import Basis, Loss, Valued, doubts, finding, loss_words
 from expunge.valuation.evaluation import Curves
 from expunge.valuation.values import Cost, Values
 
@@ -106,6 +106,53 @@ def test_good_values_raise_no_doubts_and_others_do():
     assert "no better than one that knows nothing" in doubts(valued(full=0.5))[0]
 
 
+@pytest.mark.parametrize(("count", "said"), [(1, "1 class is one cluster: its"), (3, "3 classes are one cluster each: the")])
+def test_classes_of_one_cluster_are_a_doubt(count, said):
+    found = valued()
+    found = dataclasses.replace(found, values=dataclasses.replace(found.values, facts={"classes_of_one_cluster": float(count)}))
+    assert doubts(found)[0].startswith(said)
+
+
+NO_MODEL, NO_JUDGES = Basis(model=False, zero=False), Basis(validation=False, zero=False)
+
+
+@pytest.mark.parametrize(
+    ("basis", "said", "unsaid"),
+    [
+        (
+            Basis(),
+            ("for the accuracy of a logistic regression", "judged the models that values follow from", "less than nothing"),
+            ("no part",),
+        ),
+        (
+            NO_MODEL,
+            ("20 rows, whatever the model", "compared with to find their values", "For no model", "on 5 validation rows"),
+            ("for the accuracy of", "values follow from", "harm than good to", "less than nothing", "A value below 0"),
+        ),
+        (
+            NO_JUDGES,
+            ("20 rows, with a logistic regression", "they play no part in the values", "or from chance. Look", "A low value"),
+            ("for the accuracy of", "values follow from", "less than nothing", "A value below 0", "compared with"),
+        ),
+        (Basis(model=False), ("did more harm than good on this validation set", "4 of 20 rows"), ("good to this model",)),
+        (Basis(False, False, False), ("whatever the model", "they play no part"), ("on 5 validation rows", "compared with")),
+    ],
+)
+def test_the_page_says_only_what_is_true_of_the_method(basis, said, unsaid):
+    text = Text(render(valued(basis=basis))).all
+    for words in said:
+        assert words in text, words
+    for words in unsaid:
+        assert words not in text, words
+    share_out = doubts(valued(basis=basis, full=0.5))[0]
+    assert ("nothing to share out" in share_out) == basis.utility
+
+
+def test_processor_time_is_that_of_one_process():
+    assert key_figures(valued())[3].label == "processor time"
+    assert key_figures(valued(jobs=4))[3].label == "processor time of this process"
+
+
 def test_ranks_count_from_the_most_valuable():
     ranks = valued().ranks
     assert ranks[-1] == 1 and ranks[0] == 20 and sorted(ranks) == list(range(1, 21))
@@ -122,6 +169,9 @@ def test_ranks_count_from_the_most_valuable():
         ),
         ({"after": 0.95}, "rises from 90.0 % to 95.0 %"),
         ({"after": 0.9}, "on the validation rows stays as it is."),
+        ({"before": 0.78571, "after": 0.78528}, "falls from 78.57 % to 78.53 %."),
+        ({"before": 0.7855, "after": 0.785512}, "rises from 78.550 % to 78.551 %."),
+        ({"before": 0.7855, "after": 0.785501}, "on the validation rows stays at 78.550 %."),
         ({"share": None}, "a value of 0.300. Trained"),
         ({"named": 5}, "3 more of the 5 rows named have no value"),
         (
@@ -235,6 +285,13 @@ def test_histograms_of_all_kinds_of_values(values, title):
     found = valued()
     svg = histogram(dataclasses.replace(found, values=dataclasses.replace(found.values, values=values)))
     assert title in texts(svg) and "value of a row, by ecoval" in texts(svg)
+
+
+@pytest.mark.parametrize("values", [np.linspace(3, 5, 20), np.zeros(20), np.full(20, -7.5), np.linspace(-1, 1, 300)])
+def test_histograms_where_0_is_no_border(values):
+    found = dataclasses.replace(valued(), basis=NO_JUDGES)
+    svg = histogram(dataclasses.replace(found, values=dataclasses.replace(found.values, values=values)))
+    assert f"How the values of {len(values)} rows are spread" in texts(svg)
 
 
 def test_the_page_is_written_whole(tmp_path):

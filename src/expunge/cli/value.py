@@ -64,6 +64,7 @@ def value(
 
 def _print(valued: "Valued", out: Path, least: int) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from expunge.report.valued import doubts, finding, loss_words, number
@@ -81,8 +82,8 @@ def _print(valued: "Valued", out: Path, least: int) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("row", justify="right")
     table.add_column("value", justify="right")
-    table.add_column(valued.target)
+    table.add_column(escape(valued.target))
     for place in valued.values.order()[:least]:
-        table.add_row(str(valued.rows[place]), number(valued.values.values[place]), str(valued.labels[place]))
+        table.add_row(str(valued.rows[place]), number(valued.values.values[place]), escape(str(valued.labels[place])))
     typer.echo("\nLeast valuable:\n")
     Console().print(table)

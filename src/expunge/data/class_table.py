@@ -3,6 +3,7 @@
 Rows and columns are read as by :func:`expunge.data.table.read_table`; of each class rows are held out in its proportion.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from expunge.data.records import Records, Source
 from expunge.data.splitting import stratified_rows, without
 from expunge.data.table import HELD_OUT, check_share, read_frame, shuffled, source_from_frame
 from expunge.data.table_inputs import (
+    ROW,
     SPLIT_SEED,
     YES,
     check_column,
@@ -61,6 +63,37 @@ def read_any_table(path: str | Path, target: str | None = None, holdout: float =
     if is_numeric(frame[target]):
         return source_from_frame(frame, target, name or path.stem, where=str(path), holdout=holdout)
     return classes_from_frame(frame, target, name or path.stem, str(path), holdout)
+
+
+def read_numbered_table(path: str | Path, target: str | None = None, classes: bool = False) -> Source:
+    """Read a CSV file whose rows are called by their numbers, and by those of its own column `row` where it has one.
+
+    Such a column is no input: what a model learns must not depend on what rows are called.
+
+    Args:
+        path: as for :func:`expunge.data.table.read_table`.
+        target: the column to predict.
+        classes: whether numbers in it name classes.
+
+    Raises:
+        BadFile: as the other readers, or if a column `row` doesn't tell all rows apart by whole numbers.
+        BadSetting: if no target is given.
+    """
+    path = Path(path)
+    frame, target = _frame(path, target), str(target)
+    numbers = frame.pop(ROW) if ROW in frame and target != ROW else None
+    if numbers is not None and not (numbers.dtype.kind in "iu" and numbers.is_unique):
+        raise BadFile(f"{path}: column '{ROW}' must tell rows apart by whole numbers, and doesn't; rename the column")
+    if is_numeric(frame[target]) and not classes:
+        source = source_from_frame(frame, target, path.stem, where=str(path))
+    else:
+        source = classes_from_frame(frame, target, path.stem, str(path))
+    if numbers is None:
+        return source
+    for part in (source.train, source.holdout):
+        assert isinstance(part, Records)
+        part.columns[ROW] = numbers.to_numpy()[part.columns[ROW]]
+    return replace(source, note=f"{source.note} Rows are called by the column '{ROW}', which is no input.")
 
 
 def classes_from_frame(frame: "pd.DataFrame", target: str, name: str, where: str, holdout: float = HELD_OUT) -> Source:

@@ -81,7 +81,11 @@ def key_figures(valued: Valued) -> tuple[KeyFigure, ...]:
         KeyFigure(
             "models trained", f"{cost.trainings:,}", detail="beside those kept from a run before" if valued.resumed else ""
         ),
-        KeyFigure("processor time", duration(cost.cpu_seconds), detail=f"{duration(cost.seconds)} by the clock"),
+        KeyFigure(
+            "processor time" if valued.jobs is None else "processor time of this process",  # and of none that it started
+            duration(cost.cpu_seconds),
+            detail=f"{duration(cost.seconds)} by the clock",
+        ),
     )
 
 

@@ -31,10 +31,16 @@ def drawings(valued: Valued) -> list[Plot]:
         Plot(
             "histogram",
             histogram(valued),
-            "Rows with a value below 0 did more harm than good to this model, on this validation set. Values beyond the axis "
-            "are counted in the outermost bars.",
+            f"{_below_zero(valued)} Values beyond the axis are counted in the outermost bars.",
         ),
     ]
+
+
+def _below_zero(valued: Valued) -> str:
+    if not valued.basis.zero:
+        return "With this method 0 is no border between good and harm: only the order of values says something."
+    judged = "to this model, on this validation set" if valued.basis.model else "on this validation set"
+    return f"Rows with a value below 0 did more harm than good {judged}."
 
 
 def curves(valued: Valued) -> str:
@@ -64,22 +70,27 @@ def curves(valued: Valued) -> str:
 
 def histogram(valued: Valued) -> str:
     """How values are spread."""
-    values = valued.values.values
-    below = int((values < 0).sum())
-    title = f"{below:,} of {len(values):,} rows are worth less than nothing" if below else "No row is worth less than nothing"
-    edges = _edges(values)
+    values, zero = valued.values.values, valued.basis.zero
+    title = _spread(values) if zero else f"How the values of {len(values):,} rows are spread"
+    edges = _edges(values, zero)
     counts = np.histogram(values.clip(edges[0], edges[-1]), edges)[0]
     with style():
         drawing = figure(WIDE, 3.0)
         head(drawing, title)
         axes = drawing.add_subplot()
-        colors = [SERIES[1] if right <= 0 else SERIES[0] for right in edges[1:]]
+        colors = [SERIES[1] if zero and right <= 0 else SERIES[0] for right in edges[1:]]
         axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=colors, linewidth=0)
-        axes.axvline(0, color=INK, linewidth=1.0)
+        if zero:
+            axes.axvline(0, color=INK, linewidth=1.0)
         axes.grid(visible=False, axis="x")
         axes.set(xlim=(edges[0], edges[-1]), xlabel=f"value of a row, by {valued.values.method}", ylabel="rows")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
         return inline(drawing, title, f"histogram {title}")
+
+
+def _spread(values: Array) -> str:
+    below = int((values < 0).sum())
+    return f"{below:,} of {len(values):,} rows are worth less than nothing" if below else "No row is worth less than nothing"
 
 
 def _lines(axes: Axes, shares: Array, ordered: Sequence[Array], chance: Array) -> None:
@@ -97,13 +108,16 @@ def _short(value: float) -> str:
     return f"{round(value, 12):.3g}".replace("-", "\N{MINUS SIGN}")
 
 
-def _edges(values: Array) -> Array:
-    """Of bins of one width, of which 0 is an edge where it lies among the values."""
+def _edges(values: Array, zero: bool) -> Array:
+    """Of bins of one width; with zero, 0 is an edge and lies on the axis."""
     low, high = np.quantile(values, [_EXTREME, 1 - _EXTREME])
-    low, high = min(low, 0.0), max(high, 0.0)
-    if high - low == 0:
-        return np.linspace(-1, 1, _BINS + 1)
+    if zero:
+        low, high = min(low, 0.0), max(high, 0.0)
+    if high - low <= 1e-9 * abs(high):
+        return low + np.linspace(-1, 1, _BINS + 1) * max(abs(low), 1.0)
     width = (high - low) / min(_BINS, max(len(values) // 4, 8))
+    if not zero:
+        return low + np.arange(round((high - low) / width) + 1) * width
     return np.arange(np.floor(low / width + 1e-9), np.ceil(high / width - 1e-9) + 1) * width
 
 

@@ -12,6 +12,8 @@ from expunge.valuation.values import Values
 
 _HALF = len(SHARES) - 1 - SHARES.index(0.5)  # the place of a half, as rows come
 _NOTHING = 1e-12  # what is left of 0 after sums in floating point
+_MORE = 2  # decimals, where a difference is small
+_SHOWN = 0.1  # share by which a difference may be shown wrong
 _METRICS = {
     "accuracy": "accuracy",
     "log-loss": "mean log-probability of the right class",
@@ -48,6 +50,26 @@ class Loss:
 
 
 @dataclass(frozen=True)
+class Basis:
+    """What values of a method rest on, as :class:`~expunge.valuation.ValuationMethod` says.
+
+    Args:
+        model: whether the model plays a part, and the metric where the validation rows do too.
+        validation: whether the validation rows do.
+        zero: whether a value below 0 says that a row did harm.
+    """
+
+    model: bool = True
+    validation: bool = True
+    zero: bool = True
+
+    @property
+    def utility(self) -> bool:
+        """Whether values follow from how good models are on the validation rows."""
+        return self.model and self.validation
+
+
+@dataclass(frozen=True)
 class Valued:
     """A valuation, and what it is judged by.
 
@@ -77,6 +99,8 @@ class Valued:
         notes: what a reader should know of the data.
         command: that makes it again.
         machine: where it ran.
+        basis: what values rest on.
+        jobs: processes that were asked for.
     """
 
     data: str
@@ -104,6 +128,8 @@ class Valued:
     notes: tuple[str, ...] = ()
     command: str = ""
     machine: Mapping[str, Any] | None = None
+    basis: Basis = Basis()
+    jobs: int | None = None
 
     @property
     def ranks(self) -> Array:
@@ -118,14 +144,31 @@ class Valued:
         return _METRICS[self.metric]
 
 
-def written(value: float, metric: str) -> str:
-    """A utility for people.
+def written(value: float, metric: str, more: int = 0) -> str:
+    """A utility for people, with more decimals than usual where asked.
 
-    >>> written(0.9214, "accuracy"), written(-0.31, "log-loss")
-    ('92.1 %', '−0.310')
+    >>> written(0.9214, "accuracy"), written(-0.31, "log-loss"), written(0.9214, "accuracy", 2)
+    ('92.1 %', '−0.310', '92.140 %')
     """
-    text = f"{100 * value:.1f} %" if metric in PERCENT else f"{value:.3f}"
+    text = f"{100 * value:.{1 + more}f} %" if metric in PERCENT else f"{value:.{3 + more}f}"
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def written_apart(before: float, after: float, metric: str) -> tuple[str, str]:
+    """Two utilities, with as many decimals as show their difference to a tenth of it, and at most two more than usual.
+
+    >>> written_apart(0.9, 0.85, "accuracy"), written_apart(0.78571, 0.78528, "accuracy")
+    (('90.0 %', '85.0 %'), ('78.57 %', '78.53 %'))
+    """
+    scale = 100.0 if metric in PERCENT else 1.0
+    first, difference = (1 if metric in PERCENT else 3), scale * (before - after)
+    more = 0
+    while more < _MORE:
+        shown = round(scale * before, first + more) - round(scale * after, first + more)
+        if abs(shown - difference) <= _SHOWN * abs(difference):
+            break
+        more += 1
+    return written(before, metric, more), written(after, metric, more)
 
 
 def number(value: float) -> str:
@@ -160,8 +203,17 @@ def doubts(valued: Valued) -> list[str]:
     if valued.curves.removal_low.mean() <= chance.max():
         found.append("Taking away the least valuable rows first does no less harm than some random order does.")
     if valued.full <= valued.empty:
-        found.append("A model of all rows is no better than one that knows nothing: there is nothing to share out.")
+        rest = ": there is nothing to share out" if valued.basis.utility else ""
+        found.append(f"A model of all rows is no better than one that knows nothing{rest}.")
+    if alone := int(valued.values.facts.get("classes_of_one_cluster", 0)):
+        found.append(_one_cluster(alone))
     return found
+
+
+def _one_cluster(classes: int) -> str:
+    if classes == 1:
+        return "1 class is one cluster: its value is what the whole class is worth."
+    return f"{classes:,} classes are one cluster each: the value of such a cluster is what the whole class is worth."
 
 
 def loss_words(loss: Loss, valued: Valued) -> str:
@@ -170,11 +222,12 @@ def loss_words(loss: Loss, valued: Valued) -> str:
     them = "this row" if count == 1 else f"these {count:,} rows"
     share = "" if loss.share is None else f", {number(100 * loss.share)} % of the value of all {len(valued.rows):,}"
     lost = loss.before - loss.after
-    change = "falls" if lost > 0 else "rises" if lost < 0 else "stays as it is"
-    moved = f" from {written(loss.before, valued.metric)} to {written(loss.after, valued.metric)}" if lost else ""
+    before, after = written_apart(loss.before, loss.after, valued.metric)
+    moved = f"{'falls' if lost > 0 else 'rises'} from {before} to {after}"
+    change = "stays as it is" if not lost else f"stays at {after}" if before == after else moved
     words = (
         f"Deleting {them} takes away a value of {number(loss.value)}{share}. Trained without {'it' if count == 1 else 'them'}, "
-        f"the model's {valued.metric_words} on the validation rows {change}{moved}."
+        f"the model's {valued.metric_words} on the validation rows {change}."
     )
     if loss.apart:
         words += (

@@ -5,26 +5,27 @@ import io
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from torch import nn
 
-from expunge.data import Source, load
+from expunge.data import Source, load, take
+from expunge.data.class_table import read_numbered_table
 from expunge.data.table import SUFFIXES
 from expunge.engine import Engine
 from expunge.errors import BadFile, BadSetting
 from expunge.importing import call_imported, is_import_string
 from expunge.registry import find
 from expunge.report.valuation import write_valuation
-from expunge.report.valued import Loss, Valued
+from expunge.report.valued import Basis, Loss, Valued
 from expunge.storage import write_json, write_text
 from expunge.studies.machine import fitting_threads, machine
-from expunge.studies.valuing_data import Array, Parts, asked_rows, part
+from expunge.studies.valuing_data import Array, Labelled, Parts, asked_rows, part
 from expunge.valuation import Logistic, Network, RidgeRegression, Utility, ValuationMethod, Values
-from expunge.valuation.evaluation import SHARES, curves
+from expunge.valuation.evaluation import SHARES, Curves, curves
 from expunge.valuation.game import Game
 from expunge.valuation.metrics import METRICS
 
@@ -32,6 +33,8 @@ RECORD, ROWS, CLUSTERS, REPORT, WORK = "values.json", "values.csv", "clusters.cs
 MODELS: dict[str, Any] = {"logistic": Logistic, "network": Network, "ridge": RidgeRegression}
 _WORDS = {"logistic": "a logistic regression", "network": "a small network", "ridge": "a ridge regression"}
 _ORDERS = 5  # at random, beside those by value
+_OTHERS = ("audit.json", "study.json", "job.yaml")  # what runs of other kinds leave
+_LEAST_TOTAL = 1e-9  # of the values without their signs: less is what sums in floating point leave of 0
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,20 @@ class Wanted:
     jobs: int | None = None
 
 
+@dataclass(frozen=True)
+class _Task:
+    """What is wanted, read and checked."""
+
+    kind: type[ValuationMethod]
+    source: Source
+    parts: Parts
+    metric: str
+    name: str  # of the model
+    model: Any
+    asked: tuple[Array, int] | None  # places of rows that a request names, and how many it names
+    engine: Engine
+
+
 def value_data(wanted: Wanted, out: Path, overwrite: bool = False, command: str = "", least: int = 10) -> Valued:
     """Value the rows of some data, and write all that was found into a folder.
 
@@ -86,51 +103,91 @@ def value_data(wanted: Wanted, out: Path, overwrite: bool = False, command: str 
 
 def _value_data(wanted: Wanted, out: Path, overwrite: bool, command: str, least: int) -> Valued:
     _check_folder(out, overwrite)
-    resumed = any((out / WORK).glob("*.tsv"))
+    task = _task(wanted)
+    points = task.parts.points
+    utility = _utility(wanted, task, task.parts.judges, out)
+    method = task.kind(utility, **({} if wanted.clusters is None else {"clusters": wanted.clusters}))
+    kept = utility.on(*points).kept  # before the method keeps more
+    values = method.fit(*points)
+    game = utility.on(*points)  # knows what the method found out
+    unseen = _utility(wanted, task, task.parts.unseen, out).on(*points)
+    with unseen.progress("curves", (2 + _ORDERS) * len(SHARES)):
+        drawn = curves(unseen, values.values), _chance(unseen)
+    resumed = kept > 0 and task.kind.asks_model and task.kind.asks_validation  # others ask for no utilities
+    valued = replace(_valued(wanted, task, method, values, game, drawn), resumed=resumed, command=command)
+    _write(valued, out, least)
+    return valued
+
+
+def _task(wanted: Wanted) -> _Task:
     kind = _method(wanted)
-    device = "cuda" if Engine(device=wanted.device, progress=False).device.type == "cuda" else "cpu"
+    engine = Engine(device=wanted.device, progress=False)
     source = _load(wanted)
     metric, name = _metric(wanted, source), wanted.model or ("logistic" if source.classes else "ridge")
     model = _model(name, source)
     parts = part(source, wanted.target, wanted.seed)
     asked = None if wanted.rows is None else asked_rows(wanted.rows, parts)
-    same: dict[str, Any] = dict(metric=metric, seed=wanted.seed, folder=out / WORK, device=device, jobs=wanted.jobs)
-    utility = Utility(model, valid=parts.judges, **same)
-    method = kind(utility, **({} if wanted.clusters is None else {"clusters": wanted.clusters}))
-    values = method.fit(*parts.points)
-    game = utility.on(*parts.points)  # knows what the method found out
-    unseen = Utility(model, valid=parts.unseen, **same).on(*parts.points)
-    with unseen.progress("curves", (2 + _ORDERS) * len(SHARES)):
-        found, chance = curves(unseen, values.values), _chance(unseen)
-    valued = Valued(
-        data=source.name,
+    return _Task(kind, source, parts, metric, name, model, asked, engine)
+
+
+def _utility(wanted: Wanted, task: _Task, valid: Labelled, out: Path) -> Utility:
+    return Utility(
+        task.model,
+        valid=valid,
+        metric=task.metric,
+        seed=wanted.seed,
+        folder=out / WORK,
+        device="cuda" if task.engine.device.type == "cuda" else "cpu",
+        jobs=wanted.jobs,
+    )
+
+
+def _valued(
+    wanted: Wanted, task: _Task, method: ValuationMethod, values: Values, game: Game, drawn: tuple[Curves, Array]
+) -> Valued:
+    parts, classes = task.parts, task.source.classes
+    return Valued(
+        data=task.source.name,
         values=values,
-        about=_about(kind),
+        about=_about(task.kind),
         settings={field.name: _plain(getattr(method, field.name)) for field in fields(method) if field.name != "utility"},
-        metric=metric,
-        model=_WORDS.get(name, name),
+        metric=task.metric,
+        model=_WORDS.get(task.name, task.name),
         seed=wanted.seed,
         rows=parts.rows,
         labels=parts.labels,
         target=parts.target,
-        classes=len(source.classes),
+        classes=len(classes),
         columns=parts.columns,
         images=parts.points[0] if parts.images else None,
         validation=len(parts.judges[1]),
         holdout=len(parts.unseen[1]),
         full=game.full,
         empty=game.empty,
-        curves=found,
-        chance=chance,
-        clusters=_clusters(values, parts, bool(source.classes)),
-        request=None if asked is None else _loss(game, values, *asked, parts),
-        resumed=resumed,
-        notes=(source.note,) if source.note else (),
-        command=command,
-        machine=machine(Engine(device=wanted.device, progress=False)),
+        curves=drawn[0],
+        chance=drawn[1],
+        clusters=_clusters(values, parts, bool(classes)),
+        request=None if task.asked is None else _loss(game, values, *task.asked, parts),
+        notes=_notes(wanted, task),
+        machine=machine(task.engine),
+        basis=Basis(method.asks_model, method.asks_validation, method.zero_is_neutral),
+        jobs=wanted.jobs,
     )
-    _write(valued, out, least)
-    return valued
+
+
+def _notes(wanted: Wanted, task: _Task) -> tuple[str, ...]:
+    """What a reader should know of the data, and of options that say nothing to the method."""
+    kind = task.kind
+    idle = [] if kind.asks_model or wanted.model is None else ["--model"]
+    idle += [] if (kind.asks_model and kind.asks_validation) or wanted.metric is None else ["--metric"]
+    found = [task.source.note] if task.source.note else []
+    if idle:
+        play, they = ("plays", "it counts") if len(idle) == 1 else ("play", "they count")
+        found.append(
+            f"{' and '.join(idle)} {play} no part in values by {wanted.method}: {they} in the curves, and in what is said of "
+            "models trained on all rows or without some."
+        )
+    return tuple(found)
 
 
 def record(valued: Valued, least: int) -> dict[str, Any]:
@@ -179,7 +236,8 @@ def record(valued: Valued, least: int) -> dict[str, Any]:
 def _check_folder(out: Path, overwrite: bool) -> None:
     if out.exists() and not out.is_dir():
         raise BadFile(f"{out} is a file; give a folder for the values")
-    if (out / "audit.json").exists() or (out / "job.yaml").exists():
+    own = (out / RECORD).exists() or (out / ROWS).exists()  # rows alone: a run that was killed as it wrote
+    if any((out / name).exists() for name in _OTHERS) or ((out / REPORT).exists() and not own):
         raise BadFile(f"{out} holds a run of another kind; give another folder with --out")
     if (out / RECORD).exists() and not overwrite:
         raise BadFile(f"{out} holds finished values; give another folder with --out, or replace them with --overwrite")
@@ -188,6 +246,10 @@ def _check_folder(out: Path, overwrite: bool) -> None:
 def _method(wanted: Wanted) -> type[ValuationMethod]:
     from expunge.valuation import VALUATIONS
 
+    if wanted.seed < 0:
+        raise BadSetting(f"seed must be 0 or above, not {wanted.seed}")
+    if wanted.jobs == 0:
+        raise BadSetting("jobs must be 1 process or more, or -1 for one on each core, not 0")
     kind: type[ValuationMethod] = find(VALUATIONS, wanted.method, "valuation")
     if wanted.clusters is not None and "clusters" not in {field.name for field in fields(kind)}:
         raise BadSetting(f"{wanted.method} makes no clusters: leave --clusters out")
@@ -200,10 +262,18 @@ def _method(wanted: Wanted) -> type[ValuationMethod]:
 
 def _load(wanted: Wanted) -> Source:
     if Path(wanted.data).suffix.lower() in SUFFIXES:
-        return load(wanted.data, target=wanted.target, train=wanted.train, classes=wanted.classes or None)
+        source = read_numbered_table(Path(wanted.data).expanduser(), wanted.target, wanted.classes)
+        return source if wanted.train is None else _first(source, wanted.train)
     if wanted.classes:
         raise BadSetting(f"{wanted.data} is no table, and knows what its targets are: leave --classes out")
     return load(wanted.data, target=wanted.target, train=wanted.train)
+
+
+def _first(source: Source, count: int) -> Source:
+    try:
+        return replace(source, train=take(source.train, count))
+    except BadSetting as error:
+        raise BadSetting(f"{source.name}, train: {error}") from None
 
 
 def _metric(wanted: Wanted, source: Source) -> str:
@@ -249,7 +319,8 @@ def _loss(game: Game, values: Values, places: Array, named: int, parts: Parts) -
     without[places] = False
     value, total = float(values.values[places].sum()), float(values.values.sum())
     after = float(game.utilities(without[None])[0])
-    return Loss(named, parts.rows[places], value, value / total if total > 0 else None, game.full, after)
+    share = value / total if total > _LEAST_TOTAL * np.abs(values.values).sum() else None
+    return Loss(named, parts.rows[places], value, share, game.full, after)
 
 
 def _clusters(values: Values, parts: Parts, classes: bool) -> tuple[Mapping[str, Any], ...]:

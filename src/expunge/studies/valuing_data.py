@@ -96,7 +96,7 @@ def asked_rows(path: Path, parts: Parts) -> tuple[Array, int]:
         BadFile: if the file is empty, or a line is no whole number, or no row of the data.
         BadRequest: if none of the rows is valued.
     """
-    named = np.array([_whole(text, path) for text in read_values(path, ROW)])
+    named = np.array(list(dict.fromkeys(_whole(text, path) for text in read_values(path, ROW))))  # 7 and 07 are one row
     places, elsewhere = np.isin(parts.rows, named), np.isin(parts.others, named)
     unknown = named[~np.isin(named, np.concatenate([parts.rows, parts.others]))]
     if len(unknown):
