@@ -63,7 +63,7 @@ def test_the_words_own_vector_changes_nothing():
 
 
 def test_inversion_brings_back_what_an_eraser_hid_and_leaves_the_model_alone():
-    erased = tiny_diffusion.run(ESD(steps=80, drawn=16))
+    erased = tiny_diffusion.run(ESD(steps=40, drawn=16))
     erased.zero_grad()
     before = {name: weight.clone() for name, weight in erased.state_dict().items()}
     attack = Inversion(tiny_diffusion.concepts(), CHEQUERS)
