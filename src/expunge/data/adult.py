@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from expunge.data.class_table import classes_from_frame
-from expunge.data.published import PublicSet, missing, sample_note
+from expunge.data.published import PublicSet, file_in, sample_note
 from expunge.data.records import Source, length
 from expunge.data.table import read_frame
 
@@ -30,10 +30,7 @@ def find_files(folder: Path, public: PublicSet | None = ADULT) -> Path:
     Raises:
         BadFile: if it is not there.
     """
-    path = next((path for name in FILES if (path := folder / name).is_file()), None)
-    if path is None:
-        raise missing(public, " or ".join(FILES), folder)
-    return path
+    return file_in(folder, FILES, public)
 
 
 def read_source(folder: Path, public: PublicSet | None = ADULT) -> Source:

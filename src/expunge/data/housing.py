@@ -9,7 +9,7 @@ Source: R. K. Pace, R. Barry. "Sparse Spatial Autoregressions", Statistics & Pro
 from dataclasses import replace
 from pathlib import Path
 
-from expunge.data.published import PublicSet, missing, sample_note
+from expunge.data.published import PublicSet, file_in, sample_note
 from expunge.data.records import Source, length
 from expunge.data.table import read_frame, source_from_frame
 
@@ -32,10 +32,7 @@ def find_files(folder: Path, public: PublicSet | None = HOUSING) -> Path:
     Raises:
         BadFile: if it is not there.
     """
-    path = next((path for name in FILES if (path := folder / name).is_file()), None)
-    if path is None:
-        raise missing(public, " or ".join(FILES), folder)
-    return path
+    return file_in(folder, FILES, public)
 
 
 def read_source(folder: Path, public: PublicSet | None = HOUSING) -> Source:

@@ -1,6 +1,7 @@
 """Public data sets whose files a user brings: where they are looked for, and what is said when they are not there."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,18 @@ class PublicSet:
 def missing(public: PublicSet | None, file: str, folder: Path) -> BadFile:
     """The same error for a folder that the user named, of which it is not known whose set it holds."""
     return public.missing(file, folder) if public else BadFile(f"file {file} was looked for in {folder}, and is not there")
+
+
+def file_in(folder: Path, names: Sequence[str], public: PublicSet | None) -> Path:
+    """The path of the one file of a set, by any of its names.
+
+    Raises:
+        BadFile: if it is not there.
+    """
+    path = next((path for name in names if (path := folder / name).is_file()), None)
+    if path is None:
+        raise missing(public, " or ".join(names), folder)
+    return path
 
 
 def read_failed(path: Path, error: Exception) -> BadFile:
