@@ -1,24 +1,20 @@
 """The drawings of the valuation study: what values find against what they cost, and curves as points go."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from expunge.report.canvas import DASHES, INK, MUTED, NORMAL, SERIES, SMALL, WIDE, figure, head, inline, style
+from expunge.report.figure_study import FigureCase
 from expunge.report.plots import Plot
 from expunge.valuation.evaluation import SHARES
-
-if TYPE_CHECKING:
-    from expunge.report.valuation_study import ValuationCase
 
 _SHOWN = ("ecoval", "tmc-shapley", "knn-shapley", "data-oob", "leave-one-out", "random-values")  # each with a colour
 _LEAST = 2e-3  # CPU seconds; what takes less stands there
 _LETTER = 0.0068  # width of a letter, as a share of the drawing
 
 
-def drawings(case: "ValuationCase") -> list[Plot]:
+def drawings(case: FigureCase) -> list[Plot]:
     """All of them, in reading order."""
     return [
         Plot(
@@ -36,7 +32,7 @@ def drawings(case: "ValuationCase") -> list[Plot]:
     ]
 
 
-def cost(case: "ValuationCase") -> str:
+def cost(case: FigureCase) -> str:
     """Detection against CPU time; of EcoVal's forms the whole one alone."""
     title = f"{case.title}: what values find, and what they cost"
     names = [name for name in case.methods if not name.startswith("ecoval-")]
@@ -83,7 +79,7 @@ def _cover(text: tuple[float, float, float], box: tuple[float, float, float, flo
     return left < box[2] and left + wide > box[0] and height - 0.025 < box[3] and height + 0.025 > box[1]
 
 
-def removal(case: "ValuationCase") -> str:
+def removal(case: FigureCase) -> str:
     """Curves of the main methods."""
     title = f"{case.title}: accuracy as points go in the order of their values"
     shown = [name for name in _SHOWN if name in case.methods]

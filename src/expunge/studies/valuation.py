@@ -22,15 +22,9 @@ from torch import nn
 from expunge.data import Source, available, load
 from expunge.engine import Engine
 from expunge.errors import BadSetting
+from expunge.report.figure_study import FigureCase, FigureEvidence, Scored, figures_json, print_figures, write_figures
 from expunge.report.study_json import plain
-from expunge.report.valuation_study import (
-    Scored,
-    ValuationCase,
-    ValuationEvidence,
-    print_valuations,
-    rows_json,
-    write_valuations,
-)
+from expunge.report.valuation_study import valuation_evidence
 from expunge.storage import write_json
 from expunge.studies.machine import fitting_threads, machine
 from expunge.studies.study import Budget, Found, Study, check_seeds
@@ -51,7 +45,7 @@ Make = Callable[[Utility], ValuationMethod]
 class ValuationStudied(Found):
     """What the study found."""
 
-    evidence: ValuationEvidence
+    evidence: FigureEvidence
     json: dict[str, Any]
 
     def write(self, folder: Path | None, json_path: Path | None) -> Path | None:
@@ -60,10 +54,10 @@ class ValuationStudied(Found):
         if folder is None:
             return None
         write_json(folder / "study.json", self.json)
-        return write_valuations(self.evidence, folder / "report.html")
+        return write_figures(self.evidence, folder / "report.html")
 
     def show(self, console: Console) -> None:
-        print_valuations(self.evidence, console)
+        print_figures(self.evidence, console)
 
 
 @dataclass(frozen=True)
@@ -112,9 +106,9 @@ class ValuationStudy(Study):
                     found = compared(drawn, scenario.methods, engine, partial(_said, say, seed))
                 cases.setdefault(scenario.source.name, (described(drawn, scenario.source), []))[1].append(found)
         settings = {each.source.name: {"sizes": repr(each.sizes), "methods": list(each.methods)} for each in scenarios}
-        evidence = ValuationEvidence(
+        evidence = valuation_evidence(
             f"Study valuation on {' and '.join(cases)}",
-            [ValuationCase(title, words, rows) for title, (words, rows) in cases.items()],
+            [FigureCase(title, words, rows) for title, (words, rows) in cases.items()],
             notes,
             self.command(data, budget, seeds),
             machine(engine),
@@ -206,7 +200,7 @@ def _digest(drawn: Drawn) -> str:
     return digest.hexdigest()
 
 
-def _json(evidence: ValuationEvidence, data: str, budget: Budget, seeds: int) -> dict[str, Any]:
+def _json(evidence: FigureEvidence, data: str, budget: Budget, seeds: int) -> dict[str, Any]:
     """As other studies have it; seconds are of the CPU."""
     seconds: dict[str, list[float]] = {}
     for case in evidence.cases:
@@ -218,7 +212,7 @@ def _json(evidence: ValuationEvidence, data: str, budget: Budget, seeds: int) ->
         "budget": budget,
         "seeds": seeds,
         "machine": plain(evidence.machine),
-        "rows": rows_json(evidence.cases),
+        "rows": figures_json(evidence),
         "seconds": {method: plain(float(np.mean(values))) for method, values in seconds.items()},
         "settings": plain(evidence.settings),
     }
