@@ -1,0 +1,79 @@
+"""Columns of both tables as inputs of a model: numbers scaled by the real range, categories as zeros and ones.
+
+Gaps in numbers are filled with the real median and have an input of their own. Of a column the 50 categories that most real
+rows have get an input each, and all others share one; so do values that the real table lacks.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from expunge.tabular.coded import Array, Coded
+from expunge.tabular.scoring.pair import Pair
+
+MOST_CATEGORIES = 50
+
+
+@dataclass(frozen=True)
+class Features:
+    """How columns become inputs.
+
+    Args:
+        low: least real value of each column of numbers, shape (p,).
+        width: their ranges; 1 for a column of one value.
+        median: of the real values.
+        gaps: places of columns of numbers in which either table has gaps.
+        inputs: for each column of categories, the input that each code becomes; shape (codes,).
+    """
+
+    low: Array
+    width: Array
+    median: Array
+    gaps: Array
+    inputs: tuple[Array, ...]
+
+    @classmethod
+    def of(cls, pair: Pair) -> "Features":
+        """Ranges, medians and categories of the real table."""
+        numbers = pair.real.numbers
+        known = ~np.isnan(numbers).all(0)
+        statistics = np.zeros((3, numbers.shape[1]))
+        statistics[:, known] = [each(numbers[:, known], axis=0) for each in (np.nanmin, np.nanmax, np.nanmedian)]
+        low, high, median = statistics
+        gaps = np.flatnonzero(np.isnan(numbers).any(0) | np.isnan(pair.synthetic.numbers).any(0))
+        sizes = np.maximum(pair.real.sizes, pair.synthetic.sizes)
+        inputs = tuple(
+            _inputs(np.bincount(codes, minlength=size)) for codes, size in zip(pair.real.codes.T, sizes, strict=True)
+        )
+        return cls(low, np.where(high > low, high - low, 1.0), median, gaps, inputs)
+
+    def __call__(self, coded: Coded, skip: str | None = None, drop_first: bool = False) -> Array:
+        """Inputs of a table, shape (n, inputs), float64.
+
+        Args:
+            coded: one of the two tables, or some of its rows.
+            skip: a column that must not be among them.
+            drop_first: whether the first category of each column has no input, as it follows from the others.
+        """
+        schema = coded.schema
+        scaled = (np.where(np.isnan(coded.numbers), self.median, coded.numbers) - self.low) / self.width
+        kept = [place for place, column in enumerate(schema.numbers) if column.name != skip]
+        parts = [
+            scaled[:, kept],
+            np.isnan(coded.numbers[:, [place for place in self.gaps if place in kept]]).astype(np.float64),
+        ]
+        for place, column in enumerate(schema.categories):
+            if column.name != skip:
+                codes = self.inputs[place][coded.codes[:, place]]
+                parts.append((codes[:, None] == np.arange(int(drop_first), self.inputs[place].max() + 1)).astype(np.float64))
+        return np.concatenate(parts, axis=1)
+
+
+def _inputs(counts: Array) -> Array:
+    """The input of each code, by how many real rows have it; -1 is no code's."""
+    some = np.flatnonzero(counts)
+    if len(some) > MOST_CATEGORIES:
+        some = np.sort(some[np.argsort(-counts[some], kind="stable")[:MOST_CATEGORIES]])
+    found = np.full(len(counts), len(some))
+    found[some] = np.arange(len(some))
+    return found
