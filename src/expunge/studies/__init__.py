@@ -11,6 +11,7 @@ from expunge.studies.language import LanguageStudy
 from expunge.studies.recommendation import RecommendationStudy
 from expunge.studies.regression import RegressionStudy
 from expunge.studies.study import Study
+from expunge.studies.tabular import TabularStudy
 from expunge.studies.valuation import ValuationStudy
 
 STUDIES = by_name(
@@ -24,6 +25,7 @@ STUDIES = by_name(
         LanguageStudy,
         DiffusionStudy,
         ValuationStudy,
+        TabularStudy,
     )
 )
 
