@@ -13,6 +13,7 @@ from expunge.data.whole_tables import WHOLE_TABLES
 from expunge.errors import BadFile, BadSetting
 from expunge.report.figure_study import FigureCase, Scored
 from expunge.report.tabular_study import COLUMNS, agreement, agreement_words
+from expunge.report.tabular_study_plots import drawings
 from expunge.studies import STUDIES
 from expunge.tabular import GENERATORS, TVAE, Bootstrap, GaussianCopula, IndependentColumns, TabSynDex
 from tabular.scored import people
@@ -134,3 +135,14 @@ def test_agreement_is_a_rank_correlation_over_generators():
     few = FigureCase("made", "", [{name: rows[name] for name in ("a", "b", "c")}])
     assert agreement(few) == {} and agreement_words(few) == []
     assert np.isnan(case.mean("a", "ml"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_without_other_measures_or_differences_nothing_is_said_to_agree():
+    def case(**more):
+        rows = {f"g{place}": Scored({"total": place / 10, "paper_total": place / 10, **more}) for place in range(5)}
+        return FigureCase("people", "", [rows])
+
+    assert agreement(case(c2st_auc=1.0)) == {} and agreement_words(case(c2st_auc=1.0)) == []
+    assert [plot.name for plot in drawings(case(c2st_auc=1.0))] == ["scores", "agreement"]
+    assert [plot.name for plot in drawings(case())] == ["scores"]

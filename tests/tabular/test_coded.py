@@ -149,3 +149,17 @@ def test_wrong_tables_are_refused():
         code(table.assign(income=[1, 2, 3, "much", *range(8)]), schema, "the table")
     with pytest.raises(BadFile, match=r"row 0: column 'height' is 'inf'"):
         code(table.assign(height=np.inf), schema, "the table")
+
+
+def test_dates_far_from_today_come_back():
+    table = pd.DataFrame({"until": ["0001-01-01", "2024-02-29", "9999-12-31", None] * 5})
+    table["at"] = pd.Series(pd.to_datetime(["1066-10-14T12:00:01", "9999-12-31T23:59:59"] * 10, format="ISO8601"))
+    found = there_and_back(table)
+    assert found["until"].where(found["until"].notna(), None).tolist() == ["0001-01-01", "2024-02-29", "9999-12-31", None] * 5
+    assert found["at"].tolist() == table["at"].tolist()
+
+
+def test_lists_in_cells_of_another_table_are_refused():
+    schema = TableSchema.infer(pd.DataFrame({"tag": ["a", "b"] * 10}))
+    with pytest.raises(BadFile, match="the table: column 'tag' has a list in a cell"):
+        code(pd.DataFrame({"tag": [["a"]] * 10}), schema, "the table")

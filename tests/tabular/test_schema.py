@@ -170,3 +170,34 @@ def test_other_yaml_is_refused(tmp_path, text):
 def test_missing_yaml_is_refused(tmp_path):
     with pytest.raises(BadFile, match="can't be read"):
         read_kinds(tmp_path / "nothing.yaml")
+
+
+def test_dates_far_from_today_are_dates():
+    values = pd.Series(["0001-01-01", "2024-02-29", "9999-12-31"] * 4, name="until")
+    found = TableSchema.infer(values.to_frame())["until"]
+    assert found.kind == "date" and found.days and str(TableSchema((found,))).count("9999-12-31") == 1
+    assert (found.low, found.high) == (-719_162.0, 2_932_896.0)
+    assert days_of(pd.Series(pd.date_range("9990-01-01", periods=2, unit="s"))).tolist() == [2_929_245.0, 2_929_246.0]
+
+
+def test_whole_numbers_beyond_those_of_floats_are_told_apart():
+    keys = [2**62, 2**62 + 1, 2**62 + 2]
+    found = TableSchema.infer(pd.DataFrame({"account": keys * 10}), categorical=["account"])["account"]
+    assert found.values == tuple(keys) and found.keys == tuple(map(str, keys))
+
+
+def test_single_precision_has_the_decimals_it_was_written_with():
+    table = pd.DataFrame({"price": (np.arange(30) / 10).astype(np.float32)})
+    assert TableSchema.infer(table)["price"].decimals == 1
+
+
+def test_lists_in_cells_are_refused():
+    with pytest.raises(BadFile, match="the real table: column 'tags' has a list in a cell; expected one number or text"):
+        TableSchema.infer(pd.DataFrame({"tags": [["a"], ["b", "c"]] * 10}))
+
+
+def test_a_text_is_no_list_of_columns_and_a_foreign_name_is_named():
+    with pytest.raises(BadSetting, match=r"not the text 'grade'; write \['grade'\]"):
+        TableSchema.infer(mixed(), categorical="grade")
+    with pytest.raises(KeyError, match="no column 'age'; there are name, height"):
+        TableSchema.infer(mixed())["age"]

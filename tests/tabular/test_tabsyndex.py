@@ -193,5 +193,60 @@ def test_a_monitor_scores_every_few_epochs_without_the_ml_part():
     assert len(told) == 5 and told[2].startswith("epoch 12: ")
     with pytest.raises(BadSetting, match="every must be at least 1"):
         ScoreMonitor(TabSynDex(), real, every=0)
+    with pytest.raises(BadSetting, match="patience must be at least the 5 epochs from one score to the next, not 3"):
+        ScoreMonitor(TabSynDex(), real, patience=3)
     with pytest.raises(BadSetting, match="ML part alone"):
         ScoreMonitor(TabSynDex(target="happy", components=["ml"]), real)
+
+
+def test_numbers_too_large_for_a_variance_are_refused():
+    table = people().assign(income=lambda real: real["income"] * 1e200)
+    for real, synthetic, where in ((table, people(), "real"), (people(), table, "synthetic")):
+        with pytest.raises(BadFile, match=rf"the {where} table: column 'income' has numbers above 1e\+150.*leave them empty"):
+            TabSynDex(components=LIGHT).score(real, synthetic)
+
+
+def test_a_number_of_two_values_is_learned_by_regression_where_that_is_the_task():
+    real = people(300).assign(rate=lambda table: np.where(table["happy"] == "yes", 1.5, 0.5))
+    with pytest.raises(BadFile, match="its task is regression"):
+        TabSynDex(target="rate").schema(real)
+    score = TabSynDex(target="rate", task="regression", components=["ml"])
+    assert score.schema(real)["rate"].kind == "number"
+    assert score.score(real, again(real)).total > 0.9
+
+
+@pytest.mark.parametrize("mode", ["robust", "paper", "official"])
+def test_where_nothing_can_be_learned_there_is_no_ml_part(mode):
+    one = people(100).assign(happy="yes")
+    light = TabSynDex(target="happy", categorical=("happy",), mode=mode, components=("basic", "ml"))
+    found = light.score(one, people(100))
+    assert found.components["ml"] is None and any("one value only" in said for said in found.warnings)
+    found = light.score(people(100)[["happy"]], people(100, 1)[["happy"]])
+    assert mode == "official" or found.components["ml"] is None
+    alone = TabSynDex(target="income", mode=mode, components=("basic", "ml"))
+    found = alone.score(people(100)[["income"]], people(100, 1)[["income"]])
+    assert found.components["ml"] is None and any("no column besides the target" in said for said in found.warnings)
+
+
+def test_a_holdout_of_one_class_tells_nothing_and_that_is_said():
+    held = people(200, seed=1)
+    found = TabSynDex(target="happy", components=("basic", "ml")).score(people(), people(seed=2), held[held["happy"] == "yes"])
+    assert found.components["ml"] is None and "All holdout rows have one 'happy': ML efficacy can't be told." in found.warnings
+
+
+@pytest.mark.parametrize("mode", ["robust", "paper", "official"])
+def test_names_of_columns_are_checked_first_whatever_the_mode(mode):
+    twice = pd.concat([people(), people()[["age"]]], axis=1)
+    with pytest.raises(BadFile, match="two columns 'age'"):
+        TabSynDex(mode=mode).score(twice, people())
+    with pytest.raises(BadFile, match="a column named 3, which is no text"):
+        TabSynDex(mode=mode, target="nowhere").score(people().rename(columns={"age": 3}), people())
+
+
+def test_parts_that_are_none_are_refused_and_a_total_of_no_part_is_said():
+    with pytest.raises(BadSetting, match=r"not the text 'basic'; write \['basic'\]"):
+        TabSynDex(components="basic")
+    with pytest.raises(BadSetting, match="no component is wanted; name some of basic, "):
+        TabSynDex(components=[])
+    found = TabSynDex(components=["ml"]).score(people(), people())
+    assert found.total == 0 and found.warnings[-1] == "No part could be told: the total of 0 says nothing."

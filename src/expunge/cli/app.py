@@ -11,7 +11,9 @@ from rich.console import Console
 
 from expunge.cli.common import AsJson, Out, Overwrite, given, speaks, told_on_stderr
 from expunge.cli.guard import GuardedGroup
+from expunge.cli.score import score
 from expunge.cli.study import study
+from expunge.cli.synthesize import synthesize
 from expunge.cli.value import value
 from expunge.errors import BadSetting
 
@@ -303,6 +305,10 @@ def tasks(as_json: AsJson = False) -> None:
 
 
 app.command(epilog="Example: expunge value customers.csv --target churn --rows leaving.csv --out runs/values")(value)
+app.command(epilog="Example: expunge score real.csv synthetic.csv --target income --holdout unseen.csv --out runs/score")(score)
+app.command(
+    epilog="Example: expunge synthesize real.csv -n 10000 --generator ctgan --epochs 50 --target income --out runs/synthetic"
+)(synthesize)
 app.command(epilog="Example: expunge study classification --budget quick --seeds 2 --json study.json --out runs/study")(study)
 
 

@@ -25,7 +25,7 @@ def study(
         Literal["quick", "full"], typer.Option(help="quick: minutes on two cores; full: all the data.")
     ] = "quick",
     data: Annotated[str | None, typer.Option(help="A name or a path; the study's own data when not given.")] = None,
-    target: Annotated[str | None, typer.Option(help="regression, valuation, tabular: of a table, the column to predict.")] = None,
+    target: Annotated[str | None, typer.Option(help="regression, valuation, tabular: column of a table to predict.")] = None,
     forget: Annotated[
         str | None,
         typer.Option(help="regression: what must go, 'COLUMN <= VALUE'; recommendation: users, items, pairs or features."),

@@ -103,7 +103,7 @@ def agreement(case: FigureCase) -> dict[str, dict[str, float]]:
         for metric in ("tstr", "c2st_auc"):
             values = np.array([case.mean(name, metric) for name in names])
             values = -np.maximum(values, 0.5) if metric == "c2st_auc" else values
-            if not np.isnan(values).any():
+            if not np.isnan(values).any() and np.ptp(values) > 0 and np.ptp(of_score) > 0:  # what is alike has no ranks
                 found.setdefault(score, {})[metric] = float(spearmanr(of_score, values).statistic)
     return found
 

@@ -18,13 +18,16 @@ def drawings(case: FigureCase) -> list[Plot]:
             scores(case),
             "Right is better. The dashed lines are real rows beside real rows, by either form: no generator should lie beyond "
             "them. Bars are one standard deviation over seeds.",
-        ),
-        Plot(
-            "agreement",
-            agreement_drawing(case),
-            "Each point is a generator, a mean over seeds. Figures on the upright axes are no part of the score.",
-        ),
+        )
     ]
+    if _others(case):
+        found.append(
+            Plot(
+                "agreement",
+                agreement_drawing(case),
+                "Each point is a generator, a mean over seeds. Figures on the upright axes are no part of the score.",
+            )
+        )
     if any(rows.curves.get("epoch") for rows in case.seeds[0].values()):
         found.append(
             Plot(
@@ -68,9 +71,7 @@ def scores(case: FigureCase) -> str:
 def agreement_drawing(case: FigureCase) -> str:
     """The score against figures that are not part of it."""
     title = f"{case.title}: whether other measures say the same"
-    names = [name for name in case.methods if name != _SPLIT]
-    panels = [("c2st_auc", "two-sample test, AUC (0.5 is ideal)"), ("tstr", "trained on synthetic rows, tested on real ones")]
-    panels = [(metric, words) for metric, words in panels if not np.isnan([case.mean(name, metric) for name in names]).any()]
+    names, panels = [name for name in case.methods if name != _SPLIT], _others(case)
     with style():
         drawing = figure(WIDE, 4.2)
         head(drawing, title)
@@ -84,6 +85,13 @@ def agreement_drawing(case: FigureCase) -> str:
             axes.set(xlabel="TabSynDex", ylabel=words)
             axes.margins(0.12, 0.12)
         return inline(drawing, title, f"agreement {title}")
+
+
+def _others(case: FigureCase) -> list[tuple[str, str]]:
+    """Figures that every generator has and that are no part of the score, and their words."""
+    names = [name for name in case.methods if name != _SPLIT]
+    panels = [("c2st_auc", "two-sample test, AUC (0.5 is ideal)"), ("tstr", "trained on synthetic rows, tested on real ones")]
+    return [(metric, words) for metric, words in panels if not np.isnan([case.mean(name, metric) for name in names]).any()]
 
 
 def _named(axes: Axes, x: float, y: float, name: str) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from expunge.data.table_inputs import gaps_in
 from expunge.errors import BadFile
-from expunge.tabular.schema import ColumnSchema, TableSchema, days_of, key_of, numbers_of
+from expunge.tabular.schema import ColumnSchema, TableSchema, check_single, days_of, key_of, numbers_of
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped, unused-ignore]
@@ -18,6 +18,7 @@ Array = NDArray[Any]
 FEWEST_ROWS = 10
 _SECONDS = 86_400  # of a day
 _LARGEST_WHOLE = 2.0**53  # above, floats pass over whole numbers
+_LARGEST = 1e150  # number whose square, summed over rows, is finite
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,9 @@ def code(table: "pd.DataFrame", schema: TableSchema, where: str) -> Coded:
         days_of(table[each.name]) if each.kind == "date" else numbers_of(table[each.name], where) for each in schema.numbers
     ]
     codes, unknown = (
-        zip(*(_codes(table[each.name], each) for each in schema.categories), strict=True) if schema.categories else ((), ())
+        zip(*(_codes(table[each.name], each, where) for each in schema.categories), strict=True)
+        if schema.categories
+        else ((), ())
     )
     return Coded(schema, _stack(numbers, len(table), np.float64), _stack(codes, len(table), np.int64), tuple(unknown))
 
@@ -88,28 +91,44 @@ def check_columns(table: "pd.DataFrame", names: Sequence[str], where: str) -> No
         )
 
 
+def check_squares(coded: Coded, where: str) -> None:
+    """Refuse numbers so large that they have no finite variance."""
+    for column, values in zip(coded.schema.numbers, coded.numbers.T, strict=True):
+        if (np.abs(values) > _LARGEST).any():
+            raise BadFile(
+                f"{where}: column '{column.name}' has numbers above {_LARGEST:g} in size, too large for a variance; leave them "
+                "empty if they stand for gaps, or scale the column"
+            )
+
+
 def _stack(columns: Sequence[Array], count: int, dtype: type) -> Array:
     return np.stack(columns, axis=1).astype(dtype, copy=False) if len(columns) else np.empty((count, 0), dtype)
 
 
-def _codes(values: "pd.Series[Any]", column: ColumnSchema) -> tuple[Array, tuple[str, ...]]:
+def _codes(values: "pd.Series[Any]", column: ColumnSchema, where: str) -> tuple[Array, tuple[str, ...]]:
     """Codes of a column, shape (n,), and the spellings of values that the schema doesn't know."""
     import pandas as pd
 
-    found, distinct = pd.factorize(values.mask(gaps_in(values)))  # a gap is -1
-    keys = [key_of(value) for value in distinct]
-    places = {key: place for place, key in enumerate(column.keys)}
-    unknown = tuple(sorted({key for key in keys if key not in places}))
+    try:
+        found, distinct = pd.factorize(values)  # an empty value is -1
+    except TypeError:
+        check_single(values, where)
+        raise
+    gaps = gaps_in(pd.Series(distinct))
+    keys = [None if gap else key_of(value) for value, gap in zip(distinct, gaps, strict=True)]
+    places: dict[str | None, int] = {key: place for place, key in enumerate(column.keys)}
+    unknown = tuple(sorted({key for key in keys if key is not None and key not in places}))
     places |= {key: len(column.values) + 1 + place for place, key in enumerate(unknown)}
-    table = np.array([*(places[key] for key in keys), len(column.values)], dtype=np.int64)
-    return table[found], unknown
+    places[None] = len(column.values)
+    return np.array([*(places[key] for key in keys), places[None]], dtype=np.int64)[found], unknown
 
 
 def decode(coded: Coded) -> "pd.DataFrame":
     """Turn arrays back into a table with the columns of the schema, in its order.
 
     Numbers are clipped to the range of the real table and written with as many decimals as there; a gap is a missing value.
-    Codes above K, that is unknown values, are gaps too. Identifiers are made anew, as numbered texts; empty columns stay empty.
+    Codes above K, that is unknown values, are gaps too. Times with a time zone are in UTC. Identifiers are made
+    anew, as numbered texts; empty columns stay empty.
     """
     import pandas as pd
 
@@ -155,7 +174,9 @@ def _written(values: Array, column: ColumnSchema) -> "pd.Series[Any]":
         exact = max(-column.low, column.high) < _LARGEST_WHOLE
         whole = column.decimals == 0 and exact and not column.gap_count and not np.isnan(values).any()
         return pd.Series(values.astype(np.int64) if whole else values)
-    times = pd.to_datetime(pd.Series(values), unit="D", origin="unix").dt.round("s")
+    gaps = np.isnan(values)
+    times = np.where(gaps, 0, np.round(values * _SECONDS)).astype("datetime64[s]")
+    times[gaps] = np.datetime64("NaT")
     if not column.text:
-        return times
-    return times.dt.strftime("%Y-%m-%d" if column.days else "%Y-%m-%dT%H:%M:%S").astype(object).where(times.notna(), None)
+        return pd.Series(times)
+    return pd.Series(np.datetime_as_string(times, unit="D" if column.days else "s"), dtype=object).mask(gaps, None)

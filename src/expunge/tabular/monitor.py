@@ -4,11 +4,14 @@ The score is bounded and needs no other run to be read by, so that it can say wh
 is left out: it takes nearly all of the time.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from expunge.errors import BadSetting
+from expunge.storage import write_json
 from expunge.tabular.coded import code
 from expunge.tabular.generators.generator import Generator, Monitor
 from expunge.tabular.score import Score
@@ -30,8 +33,9 @@ class ScoreMonitor(Monitor):
         real: the table that samples are held against: the one that is learned, or better other rows of its kind.
         every: epochs from one score to the next, at least 1.
         rows: of each sample, which is always drawn from the same seed.
-        patience: stop after so many epochs without a better score; never when None.
+        patience: stop after so many epochs without a better score; at least `every`; never when None.
         say: told each score, a line at a time.
+        keep: a file that holds the scores so far, so that a training that goes on has those of earlier epochs.
 
     Attributes:
         scores: by epoch, counted from 1.
@@ -43,17 +47,25 @@ class ScoreMonitor(Monitor):
     rows: int = 2_000
     patience: int | None = None
     say: Callable[[str], None] = lambda line: None
+    keep: Path | None = None
     scores: dict[int, Score] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         if self.every < 1:
             raise BadSetting(f"every must be at least 1 epoch, not {self.every}")
+        if self.patience is not None and self.patience < self.every:
+            raise BadSetting(
+                f"patience must be at least the {self.every} epochs from one score to the next, not {self.patience}: "
+                "the second score would never come"
+            )
         wanted = tuple(part for part in self.score.wanted if part != "ml")
         if not wanted:
             raise BadSetting("the ML part alone can't watch a training: it takes too long")
         self._light = replace(self.score, components=wanted)
         self._schema = self._light.schema(self.real)
         self._real = code(self.real, self._schema, "the real table")
+        if self.keep is not None and self.keep.exists():
+            self.scores = {int(epoch): Score.from_json(found) for epoch, found in json.loads(self.keep.read_text()).items()}
 
     @property
     def best(self) -> int | None:
@@ -63,8 +75,11 @@ class ScoreMonitor(Monitor):
     def judge(self, generator: Generator, epoch: int) -> float:
         if (epoch + 1) % self.every:
             return UNSCORED
+        self.scores = {earlier: score for earlier, score in self.scores.items() if earlier <= epoch}  # later ones are stale
         sample = code(generator.sample(self.rows), self._schema, "the sample")
         found = self.scores[epoch + 1] = self._light.score_coded(Pair(self._real, sample))
+        if self.keep is not None:
+            write_json(self.keep, {str(each): score.as_json() for each, score in self.scores.items()})
         parts = "  ".join(f"{name} {value:.3f}" for name, value in found.components.items() if value is not None)
         self.say(f"epoch {epoch + 1:,}: {found.total:.3f}  ({parts})")
         return found.total

@@ -10,7 +10,7 @@ A gap (an empty value, or one of :data:`expunge.data.table_inputs.GAPS`) is no v
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -31,6 +31,7 @@ _FEWEST_OWN = 50  # texts; of fewer a column is one of categories, however few r
 _MOST_DECIMALS = 8  # and as many more as the largest number of a column has zeros behind its point
 _FINEST = 300  # decimals that rounding can do
 _SHOWN = 5  # categories that are named
+_ROOM = 36  # characters for their names, of which one is named whatever its length
 _ISO = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?"
 _DAY = r"\d{4}-\d\d-\d\d"
 
@@ -82,7 +83,10 @@ class TableSchema:
         return len(self.columns)
 
     def __getitem__(self, name: str) -> ColumnSchema:
-        return next(column for column in self.columns if column.name == name)
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(f"no column '{name}'; there are {', '.join(self.names)}")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -147,7 +151,9 @@ def key_of(value: Any) -> str:
     """How a value of a category is spelled: whole numbers without a point, all else as Python prints it."""
     if isinstance(value, bool | np.bool_):
         return str(bool(value))
-    if isinstance(value, int | float | np.number):
+    if isinstance(value, int | np.integer):
+        return str(int(value))  # not by way of floats, which pass over whole numbers above 2^53
+    if isinstance(value, float | np.number):
         number = float(value)
         return str(int(number)) if number.is_integer() else repr(number)
     return str(value).strip()
@@ -174,8 +180,9 @@ def days_of(values: "pd.Series[Any]") -> np.ndarray:
     import pandas as pd
 
     gaps = gaps_in(values)
-    times = pd.to_datetime(values.mask(gaps), format="ISO8601", utc=True, errors="coerce")
-    return np.asarray((times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1), dtype=np.float64)
+    times = pd.to_datetime(values.mask(gaps), format="ISO8601", utc=True, errors="coerce").dt.tz_localize(None).to_numpy()
+    # by numpy, for pandas counts from 1970 in nanoseconds, of which the year 9999 has too many
+    return np.asarray((times - np.datetime64(0, "D").astype(times.dtype)) / np.timedelta64(1, "D"), dtype=np.float64)
 
 
 def numbers_of(values: "pd.Series[Any]", where: str) -> np.ndarray:
@@ -192,13 +199,30 @@ def numbers_of(values: "pd.Series[Any]", where: str) -> np.ndarray:
     return numbers
 
 
-def _stated(real: "pd.DataFrame", categorical: Sequence[str], kinds: Mapping[str, Kind], where: str) -> dict[str, Kind]:
+def check_names(real: "pd.DataFrame", where: str) -> None:
+    """Refuse a table with two columns of one name, or a name that is no text."""
     repeated = real.columns[real.columns.duplicated()]
     if len(repeated):
         raise BadFile(f"{where} has two columns '{repeated[0]}'; rename one of them")
     for name in real:
         if not isinstance(name, str):
             raise BadFile(f"{where} has a column named {name!r}, which is no text; rename it, as by columns.astype(str)")
+
+
+def check_single(values: "pd.Series[Any]", where: str) -> None:
+    """Refuse a column whose values are lists or the like, of which none equals another."""
+    kinds = set(map(type, values.to_numpy())) if values.dtype == object else set()
+    for kind in kinds:
+        if not issubclass(kind, Hashable):
+            raise BadFile(
+                f"{where}: column '{values.name}' has a {kind.__name__} in a cell; expected one number or text in each"
+            )
+
+
+def _stated(real: "pd.DataFrame", categorical: Sequence[str], kinds: Mapping[str, Kind], where: str) -> dict[str, Kind]:
+    check_names(real, where)
+    if isinstance(categorical, str):
+        raise BadSetting(f"categorical columns are a list, not the text {categorical!r}; write [{categorical!r}]")
     for name, kind in kinds.items():
         check_column(real, name, where)
         if kind not in KINDS:
@@ -211,6 +235,7 @@ def _stated(real: "pd.DataFrame", categorical: Sequence[str], kinds: Mapping[str
 
 
 def _column(values: "pd.Series[Any]", stated: Kind | None, where: str) -> ColumnSchema:
+    check_single(values, where)
     known = values[~gaps_in(values)]
     kind = stated or _kind(values, known)
     if len(known) == 0 and kind != "identifier":
@@ -237,14 +262,14 @@ def _column(values: "pd.Series[Any]", stated: Kind | None, where: str) -> Column
 def _kind(values: "pd.Series[Any]", known: "pd.Series[Any]") -> Kind:
     if len(known) == 0:
         return "empty"
-    distinct = known.nunique()
+    distinct = known.drop_duplicates()
     if is_numeric(values):
-        return "category" if distinct == 2 else "number"
+        return "category" if len(distinct) == 2 else "number"
     if values.dtype.kind in "b":
         return "category"
-    if values.dtype.kind == "M" or (known.astype(str).str.fullmatch(_ISO).all() and not np.isnan(days_of(known)).any()):
+    if values.dtype.kind == "M" or (distinct.astype(str).str.fullmatch(_ISO).all() and not np.isnan(days_of(distinct)).any()):
         return "date"
-    return "identifier" if distinct > max(_FEWEST_OWN, _OWN * len(known)) else "category"
+    return "identifier" if len(distinct) > max(_FEWEST_OWN, _OWN * len(known)) else "category"
 
 
 def _is_text(values: "pd.Series[Any]") -> bool:
@@ -264,9 +289,10 @@ def _decimals(known: "pd.Series[Any]") -> int:
     numbers = np.asarray(known, dtype=np.float64)
     largest = float(np.abs(numbers).max())
     zeros = max(0, -math.floor(math.log10(largest))) if largest else 0
+    exact = 1e-6 if known.dtype == np.float32 else 1e-12
     most = min(_MOST_DECIMALS + zeros, _FINEST)
     for decimals in range(most):
-        if np.allclose(numbers, np.round(numbers, decimals), rtol=1e-12, atol=1e-12 * 10.0**-zeros):
+        if np.allclose(numbers, np.round(numbers, decimals), rtol=exact, atol=exact * 10.0**-zeros):
             return decimals
     return most
 
@@ -279,6 +305,21 @@ def _words(column: ColumnSchema) -> str:
             str(np.datetime64(round(day * 86_400), "s")).removesuffix("T00:00:00") for day in (column.low, column.high)
         )
     if column.kind == "category":
-        more = len(column.values) - _SHOWN
-        return ", ".join(map(str, column.values[:_SHOWN])) + (f" and {more:,} more" if more > 0 else "")
+        return _some(list(map(str, column.values)))
     return "none" if column.kind == "empty" else "a text of its own in nearly every row"
+
+
+def _some(names: Sequence[str]) -> str:
+    """As many names as there is room for, the first one shortened where it must be.
+
+    >>> _some(["north", "south"]), _some([f"a rather long category {place}" for place in range(9)])
+    ('north, south', 'a rather long category 0 and 8 more')
+    """
+    shown, *others = (name if len(name) <= _ROOM else name[: _ROOM - 1] + "…" for name in names[:_SHOWN])
+    count = 1
+    for name in others:
+        if len(shown) + len(name) + 2 > _ROOM:
+            break
+        shown, count = f"{shown}, {name}", count + 1
+    more = len(names) - count
+    return shown + (f" and {more:,} more" if more else "")

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from expunge.tabular.coded import Array
 from expunge.tabular.scoring.pair import Mode
 
@@ -15,7 +17,7 @@ class Score:
     """One score of a synthetic table.
 
     Args:
-        total: mean of the parts that could be told, 0 to 1.
+        total: mean of the parts that could be told, 0 to 1; 0 where none could.
         components: by name, in the order of :data:`COMPONENTS`; None for a part that could not be told, or was not asked for.
         mode: by which formulas.
         columns: by part and column, 0 to 1: "basic", "support" and "correlation".
@@ -52,6 +54,20 @@ class Score:
             "rows": list(self.rows),
             "seconds": self.seconds,
         }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> "Score":
+        """What :meth:`as_json` wrote."""
+        tables = found["associations"]
+        return cls(
+            **{
+                **found,
+                "names": tuple(found["names"]),
+                "associations": None if tables is None else (np.array(tables[0]), np.array(tables[1])),
+                "warnings": tuple(found["warnings"]),
+                "rows": (found["rows"][0], found["rows"][1]),
+            }
+        )
 
     def __str__(self) -> str:
         return _table({self.mode: self}) + "".join(f"\n{warning}" for warning in self.warnings)
@@ -105,7 +121,7 @@ def _table(scores: Mapping[str, Score]) -> str:
     """Scores as lines of one width.
 
     >>> print(_table({}))
-                           total  basic  correlation     ml  support   pmse
+                        total  basic  correlation     ml  support   pmse
     """
     width = max([18, *map(len, scores)])
     lines = [" " * width + "".join(f"{name:>{max(7, len(name) + 2)}}" for name in ("total", *COMPONENTS))]

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from expunge.data.table_inputs import check_column
+from expunge.data.table_inputs import check_column, is_numeric
 from expunge.errors import BadFile, BadSetting
-from expunge.tabular.coded import Coded, code
-from expunge.tabular.schema import Kind, TableSchema
+from expunge.tabular.coded import Coded, check_squares, code
+from expunge.tabular.schema import Kind, TableSchema, check_names
 from expunge.tabular.score import COMPONENTS, Comparison, Reference, Score
 from expunge.tabular.scoring.basic import basic
 from expunge.tabular.scoring.correlation import correlation
@@ -87,8 +87,7 @@ class TabSynDex:
             raise BadSetting(f"task must be regression or classification, not {self.task!r}")
         if self.task is not None and self.target is None:
             raise BadSetting(f"the task is {self.task}, but there is no target: say which column to predict")
-        if foreign := set(self.wanted) - set(COMPONENTS):
-            raise BadSetting(f"unknown component {sorted(foreign)[0]!r}; there are {', '.join(COMPONENTS)}")
+        self._check_components()
         if foreign := set(self.defects) - DEFECTS:
             raise BadSetting(f"unknown defect {sorted(foreign)[0]!r}; there are {', '.join(sorted(DEFECTS))}")
         for name, least, below in (
@@ -115,17 +114,21 @@ class TabSynDex:
             BadFile: if a column that is named is not there, or the target can't be what `task` says.
             BadSetting: if kinds make no sense.
         """
+        check_names(real, _REAL)
         kinds = dict(self.kinds or {})
+        told = {*self.categorical, *kinds}
         if self.mode == "official":  # which knows of no other categories than those it is told of
-            told = {*self.categorical, *kinds}
             kinds |= {name: "number" for name in real if name not in told and real[name].dtype.kind in "iuf"}
         if self.target is not None:
             check_column(real, self.target, _REAL)
             if self.task == "classification" and self.target not in kinds:
                 kinds[self.target] = "category"
-            elif self.task == "classification" and self.mode == "official":
-                kinds[self.target] = "category" if self.target in self.categorical else kinds[self.target]
-        schema = TableSchema.infer(real, self.categorical, kinds, _REAL)
+            elif self.task == "regression" and self.target not in told and is_numeric(real[self.target]):
+                kinds[self.target] = "number"  # though it may have two values only
+        found = TableSchema.infer(real, self.categorical, kinds, _REAL)
+        if self.target is not None and self.task == "classification":
+            told.add(self.target)
+        schema = TableSchema(tuple(replace(column, stated=column.name in told) for column in found))
         if self.target is not None:
             self._check_target(schema)
         return schema
@@ -156,14 +159,18 @@ class TabSynDex:
         """Score tables that are coded by one schema.
 
         Raises:
-            BadFile: if no column can be scored.
+            BadFile: if no column can be scored, or numbers are too large for a variance.
         """
         if not pair.scored:
             raise BadFile("no column can be scored: all are identifiers or empty")
+        for coded, where in ((pair.real, _REAL), (pair.synthetic, _SYNTHETIC)):
+            check_squares(coded, where)
         started, parts = time.perf_counter(), self._parts(pair, holdout)
         found = {name: parts[name]() if name in self.wanted else Part(None) for name in COMPONENTS}
         known = [part.value for part in found.values() if part.value is not None]
         warnings = [warning for part in found.values() for warning in part.warnings]
+        if not known:
+            warnings.append("No part could be told: the total of 0 says nothing.")
         return Score(
             total=float(np.mean(known)) if known else 0.0,
             components={name: part.value for name, part in found.items()},
@@ -236,6 +243,14 @@ class TabSynDex:
             return paper_efficacy(pair, self.target, task, self.ml_rows, self.seed)
         return robust_efficacy(pair, self.target, task, self.ml_rows, self.seed, holdout)
 
+    def _check_components(self) -> None:
+        if isinstance(self.components, str) and self.components != "all":
+            raise BadSetting(f"components are 'all' or a list, not the text {self.components!r}; write [{self.components!r}]")
+        if not self.wanted:
+            raise BadSetting(f"no component is wanted; name some of {', '.join(COMPONENTS)}")
+        if foreign := set(self.wanted) - set(COMPONENTS):
+            raise BadSetting(f"unknown component {sorted(foreign)[0]!r}; there are {', '.join(COMPONENTS)}")
+
     def _check_target(self, schema: TableSchema) -> None:
         """Refuse a target that models can't learn."""
         column = schema[str(self.target)]
@@ -246,7 +261,8 @@ class TabSynDex:
             hint = "; leave it out of the categorical columns" if numbers else "; its task is classification"
             raise BadSetting(f"target '{column.name}' holds categories, and can't be learned by regression{hint}")
         if self.task == "classification" and column.kind != "category":
-            raise BadSetting(f"target '{column.name}' is a {column.kind}, and can't be learned by classification")
+            hint = "name it among the categorical columns" if column.kind == "number" else "its task is regression"
+            raise BadSetting(f"target '{column.name}' is a {column.kind}, and can't be learned by classification; {hint}")
         if column.kind == "category" and column.values and any(isinstance(each, float) for each in column.values):
             raise BadFile(
                 f"target '{column.name}' has numbers that are not whole, which name no classes; its task is regression"

@@ -242,3 +242,18 @@ def test_a_sample_can_be_coded_by_the_schema_it_came_from(name):
 @EVERY
 def test_it_says_what_it_is(name):
     assert len(GENERATORS[name].summary()) > 20 and GENERATORS[name].name == name
+
+
+@EVERY
+@pytest.mark.filterwarnings("error")
+def test_a_column_may_be_empty_in_what_is_learned_of_a_table(name):
+    real = mixed()
+    part = real.assign(weight=np.nan, city=None, seen=pd.NaT)
+    sample = new(name).fit(part, Engine(progress=False), schema=TableSchema.infer(real)).sample(30)
+    assert sample[["weight", "city", "seen"]].isna().all(axis=None) and sample["height"].notna().all()
+
+
+@EVERY
+def test_numbers_too_large_for_a_variance_are_refused(name):
+    with pytest.raises(BadFile, match="column 'height' has numbers above"):
+        new(name).fit(mixed().assign(height=mixed()["height"] * 1e200))

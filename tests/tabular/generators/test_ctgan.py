@@ -105,6 +105,8 @@ def test_the_rarest_of_several_conditions_steers(learned):
 def test_batches_are_whole_packs():
     with pytest.raises(BadSetting, match="multiple of pack, not 55 with a pack of 10"):
         CTGAN(batch_size=55)
+    with pytest.raises(BadSetting, match="at least 2"):
+        CTGAN(batch_size=1, pack=1)
 
 
 def test_ten_thousand_categories_take_no_more_than_201_classes():

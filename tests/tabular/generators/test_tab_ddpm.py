@@ -127,7 +127,7 @@ def test_more_strides_than_times_are_as_many_as_times():
     pd.testing.assert_frame_equal(first, second)
 
 
-@pytest.mark.parametrize("settings", [{"timesteps": 0}, {"sampling_steps": 0}])
+@pytest.mark.parametrize("settings", [{"timesteps": 0}, {"sampling_steps": 0}, {"hidden": ()}])
 def test_no_steps_are_refused(settings):
     with pytest.raises(BadSetting, match="at least 1"):
         TabDDPM(**settings)

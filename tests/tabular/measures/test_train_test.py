@@ -95,5 +95,5 @@ def test_targets_that_can_not_be_predicted_are_refused(draw, coded):
     with pytest.raises(BadSetting, match="it is the only one"):
         train_test(one, one, None, "age")
     empty = coded(draw(60, 0), draw(60, 1).assign(rich=None))[1]
-    with pytest.raises(BadSetting, match="known in 0 of the synthetic table's rows; expected at least 10"):
+    with pytest.raises(BadSetting, match="known in 0 rows of the synthetic table; expected at least 10"):
         train_test(real, empty, None, "rich")

@@ -154,3 +154,26 @@ def test_the_propensity_part_does_not_sink_with_the_number_of_rows():
         scores[count] = [TabSynDex(components=["pmse"], mode=mode).score(real, fake).total for mode in ("robust", "paper")]
     assert scores[500][0] == pytest.approx(scores[5_000][0], abs=0.05)
     assert scores[5_000][1] < 0.2 * scores[500][1]
+
+
+def test_more_inputs_than_rows_tell_no_propensity_and_spoil_nothing():
+    draw = np.random.default_rng(0)
+    wide = pd.DataFrame({f"c{column}": [f"v{row % 17}" for row in draw.permutation(20)] for column in range(8)})
+    found = TabSynDex().score(wide, wide)
+    assert found.components["pmse"] is None and found.total == 1
+    assert any("40 rows are too few for 136 inputs" in said for said in found.warnings)
+
+
+def test_tiny_units_hide_no_difference():
+    real, fake = people()[["age", "income"]], people(seed=1)[["age", "income"]] + 1_000
+    score = TabSynDex(components=["basic"])
+    assert score.score(real * 1e-18, fake * 1e-18).total == pytest.approx(score.score(real, fake).total)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_table_teaches_as_much_as_itself(seed):
+    real, holdout = people(120, seed), people(200, seed + 10)
+    for target in ("happy", "income"):
+        for rows in (60, 5_000):
+            score = TabSynDex(target=target, components=["ml"], ml_rows=rows, seed=seed)
+            assert score.score(real, real).total == score.score(real, real, holdout).total == 1

@@ -162,6 +162,8 @@ class Ranks:
     def of(cls, values: Array) -> Self:
         """Take the values of the real table, shape (n,), not a number for a gap."""
         known = values[~np.isnan(values)]
+        if not len(known):
+            return cls(np.full(1, np.nan), np.zeros(1), np.ones(1))
         knots, counts = np.unique(known, return_counts=True)
         if len(knots) <= _MOST_KNOTS:
             upto = np.cumsum(counts) / len(known)

@@ -82,6 +82,8 @@ class CTGAN(NetworkGenerator):
         self.hidden = tuple(self.hidden)
         if self.pack < 1 or self.batch_size % self.pack:
             raise BadSetting(f"batch_size must be a multiple of pack, not {self.batch_size} with a pack of {self.pack}")
+        if self.batch_size < 2:
+            raise BadSetting("ctgan: batch_size must be at least 2: one row has no spread to normalise by")
 
     def _learner(self) -> Learner:
         return Adversaries(replace(self), self.encoding)

@@ -14,7 +14,7 @@ from expunge.engine import Engine
 from expunge.errors import BadFile, BadRequest, BadSetting
 from expunge.registry import Registered
 from expunge.storage import read_weights, write_weights
-from expunge.tabular.coded import Array, Coded, as_written, code, decode
+from expunge.tabular.coded import Array, Coded, as_written, check_squares, code, decode
 from expunge.tabular.schema import ColumnSchema, Kind, TableSchema, days_of, key_of
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class Generator(Registered, ABC):
         coded = code(real, schema, "the real table")
         if not schema.numbers and not schema.categories:
             raise BadFile("the real table has no column that can be learned: all are identifiers or empty")
+        check_squares(coded, "the real table")
         for column, unknown in zip(schema.categories, coded.unknown, strict=True):
             if unknown:
                 raise BadFile(f"the real table: column '{column.name}' has a value {unknown[0]!r} that the schema doesn't know")

@@ -41,6 +41,8 @@ class Blocks:
         """A block for each distinct value of a column, shape (n,); not a number is no value."""
         distinct, places, counts = np.unique(values, return_inverse=True, return_counts=True)
         count = int((~np.isnan(distinct)).sum())  # numpy sorts it last
+        if count == 0:  # one block that no row is in
+            return cls(np.full(len(values), -1), np.ones(1), np.zeros(1))
         shares = counts[:count] / counts[:count].sum()
         return cls(np.where(places < count, places, -1), shares, _standardised(distinct[:count], shares))
 

@@ -95,8 +95,10 @@ class SMOTE(Generator):
 
 def _embedded(real: Coded) -> Array:
     """Points whose Euclidean distances are those of rows, shape (n, d), float32; gaps are at the mean."""
-    mean, deviation = np.nanmean(real.numbers, axis=0), np.nanstd(real.numbers, axis=0)
-    numbers = np.nan_to_num((real.numbers - mean) / np.where(deviation > 0, deviation, 1))
+    known = ~np.isnan(real.numbers).all(axis=0)
+    numbers = real.numbers[:, known]
+    mean, deviation = np.nanmean(numbers, axis=0), np.nanstd(numbers, axis=0)
+    numbers = np.nan_to_num((numbers - mean) / np.where(deviation > 0, deviation, 1))
     inputs = [_directions(size)[codes] for codes, size in zip(real.codes.T, real.sizes, strict=True)]
     return np.concatenate([numbers.astype(np.float32), *inputs], axis=1)
 
@@ -129,4 +131,6 @@ def _neighbours(points: Array, classes: Array, count: int) -> Array:
 def _masses(values: Array) -> Array:
     """Values on which much weight lies."""
     distinct, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    if not len(distinct):
+        return distinct
     return np.asarray(distinct[(counts >= _MASS * counts.sum()) & (counts >= _OUTSTANDING * np.median(counts))])

@@ -66,6 +66,8 @@ class TabDDPM(NetworkGenerator):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.hidden = tuple(self.hidden)
+        if not self.hidden:
+            raise BadSetting("tab-ddpm: hidden must have at least 1 layer, as (256, 256)")
         if self.timesteps < 1 or self.sampling_steps < 1:
             raise BadSetting(f"timesteps and sampling_steps must be at least 1, not {self.timesteps} and {self.sampling_steps}")
 

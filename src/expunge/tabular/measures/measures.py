@@ -9,12 +9,15 @@ from expunge.tabular.measures.fidelity import Fidelity, fidelity
 from expunge.tabular.measures.figure import Figure, check_tables
 from expunge.tabular.measures.precision_recall import PrecisionRecall, precision_recall
 from expunge.tabular.measures.privacy import Privacy, privacy
-from expunge.tabular.measures.train_test import TrainTest, train_test
+from expunge.tabular.measures.train_test import TooFewRows, TrainTest, train_test
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What was measured; each part has its own details and figures."""
+    """What was measured; each part has its own details and figures.
+
+    `teaching` is None without a target, or where too few rows of a table know it.
+    """
 
     fidelity: Fidelity
     detection: TwoSampleTest
@@ -58,11 +61,20 @@ def measure(
         if name is not None and name not in scored:
             raise BadSetting(f"column '{name}' isn't scored: there are {', '.join(scored)}")
     alone = len(scored) == 1
+    learned = target if not alone else None
     secret = sensitive if sensitive is not None else target
     return Measures(
         fidelity(real, synthetic),
         two_sample_test(real, synthetic, seed),
         precision_recall(real, synthetic, seed),
-        train_test(real, synthetic, holdout, target, seed) if target is not None and not alone else None,
+        None if learned is None else _teaching(real, synthetic, holdout, learned, seed),
         privacy(real, synthetic, holdout, None if alone else secret, seed),
     )
+
+
+def _teaching(real: Coded, synthetic: Coded, holdout: Coded | None, target: str, seed: int) -> TrainTest | None:
+    """None where too few rows teach or test, which spoils no other measure."""
+    try:
+        return train_test(real, synthetic, holdout, target, seed)
+    except TooFewRows:
+        return None

@@ -30,6 +30,10 @@ KEPT = 0.25
 _FEWEST = 10
 
 
+class TooFewRows(BadSetting):
+    """The target is known in too few rows to train or to test."""
+
+
 @dataclass(frozen=True)
 class TrainTest:
     """How well trees predict the target on real rows.
@@ -110,7 +114,8 @@ def train_test(real: Coded, synthetic: Coded, holdout: Coded | None, target: str
         seed: of the samples and the trees.
 
     Raises:
-        BadSetting: if the tables can't be compared, the target isn't scored, is the only column, or is known in too few rows.
+        BadSetting: if the tables can't be compared, the target isn't scored, or is the only column.
+        TooFewRows: if it is known in fewer than 10 rows of a table.
     """
     check_tables([each for each in (real, synthetic, holdout) if each is not None])
     number = _place(real, target)
@@ -122,9 +127,9 @@ def train_test(real: Coded, synthetic: Coded, holdout: Coded | None, target: str
         test, ours = ours.rows(order[:kept]), ours.rows(order[kept:])
     else:
         test = _known(holdout, target)
-    for table, where in ((ours, "real table"), (made, "synthetic table"), (test, "test rows")):
+    for table, where in ((ours, "rows of the real table"), (made, "rows of the synthetic table"), (test, "test rows")):
         if len(table) < _FEWEST:
-            raise BadSetting(f"column '{target}' is known in {len(table)} of the {where}'s rows; expected at least {_FEWEST}")
+            raise TooFewRows(f"column '{target}' is known in {len(table)} {where}; expected at least {_FEWEST}")
     size = min(len(ours), len(made), ROWS)
     test = sample(test, ROWS, seed)
     inputs, truth = _split(features, test, target)

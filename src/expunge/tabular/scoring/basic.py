@@ -46,9 +46,8 @@ def _number_errors(pair: Pair) -> Array:
     spread = real[2]
     with np.errstate(divide="ignore", invalid="ignore"):
         errors = np.abs(real - synthetic) / spread
-        scale = np.maximum(np.abs(real), 1)
-        constant = np.abs(real - synthetic) > 1e-9 * scale
-    errors = np.where(spread <= 1e-12 * scale[0], constant, errors)
+        constant = np.abs(real - synthetic) > 1e-9 * np.maximum(np.abs(real[0]), np.abs(synthetic[0]))
+    errors = np.where(spread <= 1e-12 * np.abs(real[0]), constant, errors)
     errors = np.clip(np.where(np.isnan(errors), 1.0, errors), 0, 1)
     gaps_real, gaps_synthetic = (np.isnan(each.numbers).mean(0) for each in (pair.real, pair.synthetic))
     share = (gaps_real + gaps_synthetic) / 2

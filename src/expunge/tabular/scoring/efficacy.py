@@ -39,7 +39,7 @@ STATE = 42
 _HELD_OUT = 0.25
 _MOST_JUDGED = 10_000  # rows on which a model is judged
 _LEAST_LEARNED = 0.02  # above u_0; below, a model says nothing
-_FEWEST = 2  # rows of a class, to be held out in proportion
+_FEWEST = 2  # rows of a class, to be held out in proportion; rows to judge by
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,13 @@ def paper_efficacy(pair: Pair, target: str, task: Task, rows: int | None, seed: 
     real, synthetic = (_learnable(each, features, target, task) for each in (pair.real, pair.synthetic))
     if (fault := _unfit(real, synthetic, task)) is not None:
         return fault
-    generator = np.random.default_rng(seed)
-    drawn, said = zip(*(_drawn(each, rows, generator) for each in (real, synthetic)), strict=True)
+    drawn = tuple(each.rows(_places(len(each), rows, seed)) for each in (real, synthetic))
+    sampled = any(len(few) < len(all_) for few, all_ in zip(drawn, (real, synthetic), strict=True))
     low, high = real.targets.min(), real.targets.max()
     if task == "regression" and high > low:
         drawn = tuple(Learnable(each.inputs, (each.targets - low) / (high - low)) for each in drawn)
     found = published_efficacy(drawn[0], drawn[1], task)
-    return Part(found.value, details=found.details, warnings=_sampled(any(said), rows))
+    return Part(found.value, details=found.details, warnings=_sampled(sampled, rows))
 
 
 def robust_efficacy(pair: Pair, target: str, task: Task, rows: int | None, seed: int, holdout: Coded | None = None) -> Part:
@@ -110,14 +110,22 @@ def robust_efficacy(pair: Pair, target: str, task: Task, rows: int | None, seed:
     real, synthetic = (_learnable(each, features, target, task) for each in (pair.real, pair.synthetic))
     if (fault := _unfit(real, synthetic, task)) is not None:
         return fault
-    generator = np.random.default_rng(seed)
+    places = np.arange(len(real))
     if holdout is None:
-        train, test = _held_out(real, task, seed)
+        places, held = _held_out(real, task, seed)
+        test = real.rows(held)
     else:
-        train, test = real, _learnable(holdout, features, target, task)
-    train, said = _drawn(train, rows, generator)
-    synthetic, _ = _drawn(synthetic, len(train), generator)  # as many rows: more would be better by being more
-    test, _ = _drawn(test, _MOST_JUDGED, generator)
+        test = _learnable(holdout, features, target, task)
+        if len(test) < _FEWEST:
+            return Part(None, warnings=("Hardly a holdout row has a known target: ML efficacy can't be told.",))
+        if len(np.unique(test.targets)) < 2:
+            return Part(None, warnings=(f"All holdout rows have one '{target}': ML efficacy can't be told.",))
+    chosen = places[_places(len(places), rows, seed)]
+    train, said = real.rows(chosen), len(chosen) < len(places)
+    # As many rows, as more would be better by being more; the same ones, so that a table teaches as much as itself.
+    same = len(synthetic) == len(real)
+    synthetic = synthetic.rows(chosen if same else _places(len(synthetic), len(train), seed))
+    test = test.rows(_places(len(test), _MOST_JUDGED, seed))
     if task == "regression":
         center, spread = train.targets.mean(), train.targets.std() or 1.0
         train, synthetic, test = (Learnable(each.inputs, (each.targets - center) / spread) for each in (train, synthetic, test))
@@ -170,8 +178,8 @@ def _unfit(real: Learnable, synthetic: Learnable, task: Task) -> Part | None:
     return None
 
 
-def _held_out(real: Learnable, task: Task, seed: int) -> tuple[Learnable, Learnable]:
-    """Three quarters and a quarter of the rows, of each class alike."""
+def _held_out(real: Learnable, task: Task, seed: int) -> tuple[Array, Array]:
+    """Places of three quarters and of a quarter of the rows, of each class alike."""
     stratify = (
         real.targets if task == "classification" and np.unique(real.targets, return_counts=True)[1].min() >= _FEWEST else None
     )
@@ -180,14 +188,14 @@ def _held_out(real: Learnable, task: Task, seed: int) -> tuple[Learnable, Learna
         train, test = train_test_split(places, test_size=_HELD_OUT, random_state=seed, stratify=stratify)
     except ValueError:  # more classes than rows held out
         train, test = train_test_split(places, test_size=_HELD_OUT, random_state=seed)
-    return real.rows(train), real.rows(test)
+    return train, test
 
 
-def _drawn(table: Learnable, most: int | None, generator: np.random.Generator) -> tuple[Learnable, bool]:
-    """At most so many rows, and whether some were left out."""
-    if most is None or len(table) <= most:
-        return table, False
-    return table.rows(generator.permutation(len(table))[:most]), True
+def _places(count: int, most: int | None, seed: int) -> Array:
+    """Places of at most so many of `count` rows."""
+    if most is None or count <= most:
+        return np.arange(count)
+    return np.random.default_rng(seed).permutation(count)[:most]
 
 
 def _sampled(sampled: bool, rows: int | None) -> tuple[str, ...]:
@@ -198,6 +206,7 @@ def _fitted(model: Any, table: Learnable) -> Any:
     # Small matrices gain nothing by threads, which wait for each other where another process is busy.
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # the perceptron's steps are part of the definition
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # whether it is a class, the schema says
         return model.fit(table.inputs, table.targets)
 
 

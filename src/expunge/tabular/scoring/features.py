@@ -23,7 +23,8 @@ class Features:
         width: their ranges; 1 for a column of one value.
         median: of the real values.
         gaps: places of columns of numbers in which either table has gaps.
-        inputs: for each column of categories, the input that each code becomes; shape (codes,).
+        inputs: for each column of categories, the input that each code becomes, and last that of codes which only a third
+            table has; shape (codes + 1,).
     """
 
     low: Array
@@ -51,22 +52,30 @@ class Features:
         """Inputs of a table, shape (n, inputs), float64.
 
         Args:
-            coded: one of the two tables, or some of its rows.
+            coded: one of the two tables, some of its rows, or a holdout.
             skip: a column that must not be among them.
             drop_first: whether the first category of each column has no input, as it follows from the others.
         """
         schema = coded.schema
         scaled = (np.where(np.isnan(coded.numbers), self.median, coded.numbers) - self.low) / self.width
         kept = [place for place, column in enumerate(schema.numbers) if column.name != skip]
-        parts = [
-            scaled[:, kept],
-            np.isnan(coded.numbers[:, [place for place in self.gaps if place in kept]]).astype(np.float64),
+        gapped = [place for place in self.gaps if place in kept]
+        tables = [
+            (place, self.inputs[place] - int(drop_first))
+            for place, column in enumerate(schema.categories)
+            if column.name != skip
         ]
-        for place, column in enumerate(schema.categories):
-            if column.name != skip:
-                codes = self.inputs[place][coded.codes[:, place]]
-                parts.append((codes[:, None] == np.arange(int(drop_first), self.inputs[place].max() + 1)).astype(np.float64))
-        return np.concatenate(parts, axis=1)
+        first = len(kept) + len(gapped)
+        found = np.zeros((len(coded), first + sum(int(table[:-1].max()) + 1 for _, table in tables)))
+        found[:, : len(kept)] = scaled[:, kept]
+        found[:, len(kept) : first] = np.isnan(coded.numbers[:, gapped])
+        for place, table in tables:
+            size = int(table[:-1].max()) + 1
+            inputs = table[coded.codes[:, place].clip(max=len(table) - 1)]
+            rows = np.flatnonzero((inputs >= 0) & (inputs < size))
+            found[rows, first + inputs[rows]] = 1.0
+            first += size
+        return found
 
 
 def _inputs(counts: Array) -> Array:
@@ -74,6 +83,6 @@ def _inputs(counts: Array) -> Array:
     some = np.flatnonzero(counts)
     if len(some) > MOST_CATEGORIES:
         some = np.sort(some[np.argsort(-counts[some], kind="stable")[:MOST_CATEGORIES]])
-    found = np.full(len(counts), len(some))
+    found = np.full(len(counts) + 1, len(some))
     found[some] = np.arange(len(some))
     return found

@@ -35,6 +35,10 @@ def official_efficacy(pair: Pair, target: str, task: Task, defects: Collection[s
         said = ("The released code stops here, as a category is in one table alone; inputs are those of the real table.",)
         synthetic = synthetic.reindex(columns=list(real), fill_value=0.0)
     tables = [_parted(table, scaled[place], names, target, defects) for place, table in enumerate((real, synthetic))]
+    if not tables[0].inputs.shape[1]:
+        return Part(None, warnings=(*said, "There is no column besides the target: ML efficacy can't be told."))
+    if task == "classification" and len(np.unique(tables[0].targets)) < 2:
+        return Part(None, warnings=(*said, "The real table's target has one value only: ML efficacy can't be told."))
     if task == "classification" and len(np.unique(tables[1].targets)) < 2:
         return Part(0.0, warnings=(*said, "The synthetic table's target has one value only: no model learns anything from it."))
     found = published_efficacy(tables[0], tables[1], task)

@@ -25,7 +25,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from expunge.tabular.coded import Array
+from expunge.tabular.coded import Array, Coded
 from expunge.tabular.scoring.features import Features
 from expunge.tabular.scoring.pair import Mode, Pair, Part, as_numbers
 
@@ -34,7 +34,10 @@ _UNPENALISED = 1e6  # C of scikit-learn: the expectation is one of maximum likel
 
 
 def propensity(pair: Pair, mode: Mode, alpha: float = 1.2, most: int = 100_000, seed: int = 0) -> Part:
-    """The part of propensity scores; of at most `most` rows of each table, drawn by the seed."""
+    """The part of propensity scores; of at most `most` rows of each table, drawn by the seed.
+
+    robust tells nothing where chance alone would explain all of the variance: with far more inputs than rows.
+    """
     said: tuple[str, ...] = ()
     if max(len(pair.real), len(pair.synthetic)) > most:
         generator = np.random.default_rng(seed)
@@ -53,15 +56,23 @@ def propensity(pair: Pair, mode: Mode, alpha: float = 1.2, most: int = 100_000, 
     expected = inputs.shape[1] * (1 - share) ** 2 * share / len(labels)
     whole = share * (1 - share)
     if mode == "robust":
-        value = 1 - max(0.0, found - expected) / (whole - expected) if whole > expected else 0.0
+        if whole <= expected:
+            said = (*said, f"{len(labels):,} rows are too few for {inputs.shape[1]:,} inputs: pMSE can't be told.")
+            return Part(None, details={"pmse": found, "pmse_expected": expected}, warnings=said)
+        value = 1 - max(0.0, found - expected) / (whole - expected)
     else:
         value = alpha ** -abs(1 - found / expected)
     return Part(float(np.clip(value, 0, 1)), details={"pmse": found, "pmse_expected": expected}, warnings=said)
 
 
 def _inputs(pair: Pair) -> Array:
-    features = Features.of(pair)
-    return np.concatenate([features(each, drop_first=True) for each in (pair.real, pair.synthetic)])
+    both = Coded(
+        pair.schema,
+        np.concatenate([pair.real.numbers, pair.synthetic.numbers]),
+        np.concatenate([pair.real.codes, pair.synthetic.codes]),
+        pair.synthetic.unknown,
+    )
+    return Features.of(pair)(both, drop_first=True)
 
 
 def _codes(pair: Pair) -> Array:
