@@ -19,7 +19,7 @@ from expunge.tabular import TabSynDex
 from expunge.tabular.coded import code
 from expunge.tabular.schema import TableSchema
 from expunge.tabular.score import Comparison, Reference
-from tabular.scored import again, people
+from tabular.scored import again, people, uniform
 
 SVG = "{http://www.w3.org/2000/svg}"
 COUNT = 120
@@ -101,6 +101,13 @@ def test_nothing_runs_and_nothing_is_loaded(page):
     assert not found.tags & {"script", "link", "img", "iframe", "object", "form"}
     assert set(re.findall(r"https?://[^\s\"'<>)]+", page)) <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", page))
+
+
+def test_the_verdict_says_that_trees_tell_the_tables_apart():
+    real = people(300)[["age", "income", "job"]]
+    apart, alike = (judged(real, other) for other in (uniform(real), people(300, 1)[["age", "income", "job"]]))
+    assert any("boosted trees tell its rows" in sentence for sentence in finding(apart))
+    assert not any("boosted trees" in sentence for sentence in finding(alike))
 
 
 def test_names_are_text_whatever_they_look_like(page, scored):
