@@ -25,7 +25,7 @@ lint: $(VENV)/dev.done           ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/dev.done          ## measure the engine, graphs, recommenders, federations and language models
+bench: $(VENV)/dev.done          ## measure the engine, graphs, recommenders, federations, language models, synthetic tables and searches
 	$(BIN)/python benchmarks/engine_overhead.py
 	$(BIN)/python benchmarks/graph_training.py
 	$(BIN)/python benchmarks/full_ranking.py
@@ -34,6 +34,9 @@ bench: $(VENV)/dev.done          ## measure the engine, graphs, recommenders, fe
 	$(BIN)/python benchmarks/language_memory.py
 	$(BIN)/python benchmarks/unstar_speed.py
 	$(BIN)/python benchmarks/concept_erasure.py
+	$(BIN)/python benchmarks/tabular_score.py
+	$(BIN)/python benchmarks/tabular_training.py
+	$(BIN)/python benchmarks/architecture_search.py
 
 docs: $(VENV)/dev.done           ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
