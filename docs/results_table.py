@@ -98,6 +98,20 @@ COLUMNS: dict[str, tuple[str, float, int | None]] = {
     "trainings": ("trainings", 1, 0),
     "cpu_seconds": ("CPU s", 1, 2),
     "cpu_share": ("CPU / TMC", 1, 3),
+    "total": ("TabSynDex", 1, 3),
+    "basic": ("basic", 1, 3),
+    "correlation": ("correlation", 1, 3),
+    "ml": ("ML", 1, 3),
+    "support": ("support", 1, 3),
+    "pmse": ("pMSE", 1, 3),
+    "paper_total": ("by the paper's formulas", 1, 3),
+    "paper_pmse": ("its pMSE", 1, 3),
+    "c2st_auc": ("C2ST", 1, 3),
+    "tstr": ("TSTR", 1, 3),
+    "exact_matches": ("copied, %", 100, 1),
+    "nearer_real": ("nearer real, %", 100, 1),
+    "copy": ("a copy, %", 100, 0),
+    "fit_cpu_seconds": ("CPU s", 1, 1),
 }
 OF_FEDERATIONS = {"forget_kl", "clients_worst"}  # shown there alone
 OF_OTHERS = {"tow"}  # not shown there

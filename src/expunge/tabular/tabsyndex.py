@@ -88,7 +88,7 @@ class TabSynDex:
         if self.task is not None and self.target is None:
             raise BadSetting(f"the task is {self.task}, but there is no target: say which column to predict")
         self._check_components()
-        if foreign := set(self.defects) - DEFECTS:
+        if foreign := set(self.defects) - set(DEFECTS):
             raise BadSetting(f"unknown defect {sorted(foreign)[0]!r}; there are {', '.join(sorted(DEFECTS))}")
         for name, least, below in (
             ("alpha", 1.0, True),

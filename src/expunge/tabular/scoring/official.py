@@ -19,7 +19,7 @@ from expunge.tabular.coded import Array
 from expunge.tabular.scoring.efficacy import Learnable, published_efficacy
 from expunge.tabular.scoring.pair import Pair, Part, Task, as_numbers
 
-DEFECTS = frozenset({"target", "labels"})
+DEFECTS = ("labels", "target")  # in an order, so that settings are spelled alike in every process
 
 
 def official_efficacy(pair: Pair, target: str, task: Task, defects: Collection[str]) -> Part:
