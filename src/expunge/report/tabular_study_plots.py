@@ -1,10 +1,10 @@
 """The drawings of the study of synthetic tables: scores, what they agree with, and trainings that were watched."""
 
 import numpy as np
-from matplotlib.axes import Axes
 
-from expunge.report.canvas import DASHES, INK, MUTED, NORMAL, SERIES, SMALL, WIDE, figure, head, inline, style
+from expunge.report.canvas import DASHES, INK, MUTED, NORMAL, SERIES, WIDE, figure, head, inline, style
 from expunge.report.figure_study import FigureCase
+from expunge.report.labels import Label, place
 from expunge.report.plots import Plot
 
 _SPLIT = "real-split"
@@ -76,14 +76,14 @@ def agreement_drawing(case: FigureCase) -> str:
         drawing = figure(WIDE, 4.2)
         head(drawing, title)
         for axes, (metric, words) in zip(drawing.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-            for name in names:
-                axes.plot(case.mean(name, "total"), case.mean(name, metric), "o", color=SERIES[0], markersize=6, zorder=3)
-                _named(axes, case.mean(name, "total"), case.mean(name, metric), name)
-            if _SPLIT in case.methods:
-                axes.plot(case.mean(_SPLIT, "total"), case.mean(_SPLIT, metric), "*", color=INK, markersize=11, zorder=3)
-                _named(axes, case.mean(_SPLIT, "total"), case.mean(_SPLIT, metric), _SPLIT)
+            shown = [*names, *([_SPLIT] if _SPLIT in case.methods else [])]
+            points = [(name, case.mean(name, "total"), case.mean(name, metric)) for name in shown]
+            for name, x, y in points:
+                mark, color, size = ("*", INK, 11) if name == _SPLIT else ("o", SERIES[0], 6)
+                axes.plot(x, y, mark, color=color, markersize=size, zorder=3)
             axes.set(xlabel="TabSynDex", ylabel=words)
             axes.margins(0.12, 0.12)
+            place(axes, [Label(x, y, name, MUTED) for name, x, y in points])
         return inline(drawing, title, f"agreement {title}")
 
 
@@ -92,10 +92,6 @@ def _others(case: FigureCase) -> list[tuple[str, str]]:
     names = [name for name in case.methods if name != _SPLIT]
     panels = [("c2st_auc", "two-sample test, AUC (0.5 is ideal)"), ("tstr", "trained on synthetic rows, tested on real ones")]
     return [(metric, words) for metric, words in panels if not np.isnan([case.mean(name, metric) for name in names]).any()]
-
-
-def _named(axes: Axes, x: float, y: float, name: str) -> None:
-    axes.annotate(name, (x, y), (0, 7), textcoords="offset points", ha="center", fontsize=SMALL, color=MUTED)
 
 
 def training(case: FigureCase) -> str:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 RECORD, COLUMNS, PAIRS, KINDS, REPORT = "score.json", "columns.csv", "pairs.csv", "kinds.yaml", "report.html"
 SYNTHETIC = ("synthetic.csv", "synthetic.tsv")  # what `expunge synthesize` leaves besides
 FEWEST_REAL = 2 * FEWEST_ROWS  # as each half is a table
-_OTHERS = ("audit.json", "study.json", "job.yaml", "values.json")  # what runs of other kinds leave
+_OTHERS = ("audit.json", "study.json", "job.yaml", "values.json", "search.json")  # what runs of other kinds leave
 
 Say = Callable[[str], None]
 

@@ -33,7 +33,7 @@ RECORD, ROWS, CLUSTERS, REPORT, WORK = "values.json", "values.csv", "clusters.cs
 MODELS: dict[str, Any] = {"logistic": Logistic, "network": Network, "ridge": RidgeRegression}
 _WORDS = {"logistic": "a logistic regression", "network": "a small network", "ridge": "a ridge regression"}
 _ORDERS = 5  # at random, beside those by value
-_OTHERS = ("audit.json", "study.json", "job.yaml")  # what runs of other kinds leave
+_OTHERS = ("audit.json", "study.json", "job.yaml", "score.json", "search.json")  # what runs of other kinds leave
 _LEAST_TOTAL = 1e-9  # of the values without their signs: less is what sums in floating point leave of 0
 
 
