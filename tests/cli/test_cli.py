@@ -362,7 +362,7 @@ def test_listings():
 
 
 def test_help_has_an_example():
-    for verb in ("run", "forget", "audit", "schema", "value", "score", "study"):
+    for verb in ("run", "forget", "audit", "schema", "value", "score", "search", "study"):
         assert "Example: expunge" in " ".join(call(verb, "--help").stdout.split())
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from expunge.cli.common import AsJson, Out, Overwrite, given, speaks, told_on_stderr
 from expunge.cli.guard import GuardedGroup
 from expunge.cli.score import score
+from expunge.cli.search import search
 from expunge.cli.study import study
 from expunge.cli.synthesize import synthesize
 from expunge.cli.value import value
@@ -309,6 +310,9 @@ app.command(epilog="Example: expunge score real.csv synthetic.csv --target incom
 app.command(
     epilog="Example: expunge synthesize real.csv -n 10000 --generator ctgan --epochs 50 --target income --out runs/synthetic"
 )(synthesize)
+app.command(epilog="Example: expunge search faces.npz --size 32 --channels 8 --epochs 50 --max-skips 2 --out runs/search")(
+    search
+)
 app.command(epilog="Example: expunge study classification --budget quick --seeds 2 --json study.json --out runs/study")(study)
 
 
