@@ -15,6 +15,7 @@ from expunge.engine import Engine
 from expunge.errors import BadSetting
 from expunge.registry import Registered
 from expunge.report.evidence import Case, Evidence
+from expunge.report.figure_study import FigureEvidence, print_figures, write_figures
 from expunge.report.page import write_report
 from expunge.report.study_json import study_json
 from expunge.report.terminal import print_summary
@@ -58,6 +59,25 @@ class Studied(Found):
 
     def show(self, console: Console) -> None:
         print_summary(self.evidence, console)
+
+
+@dataclass(frozen=True)
+class FigureStudied(Found):
+    """What a study of figures by method found."""
+
+    evidence: FigureEvidence
+    json: dict[str, Any]
+
+    def write(self, folder: Path | None, json_path: Path | None) -> Path | None:
+        if json_path is not None:
+            write_json(json_path, self.json)
+        if folder is None:
+            return None
+        write_json(folder / "study.json", self.json)
+        return write_figures(self.evidence, folder / "report.html")
+
+    def show(self, console: Console) -> None:
+        print_figures(self.evidence, console)
 
 
 @dataclass(frozen=True)

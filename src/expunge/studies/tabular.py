@@ -14,19 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from rich.console import Console
 from torch import nn
 
 from expunge.data.table import read_frame
 from expunge.data.whole_tables import WHOLE_TABLES
 from expunge.engine import Engine
 from expunge.errors import BadSetting
-from expunge.report.figure_study import FigureCase, FigureEvidence, Scored, figures_json, print_figures, write_figures
+from expunge.report.figure_study import FigureCase, FigureEvidence, Scored, figures_json
 from expunge.report.study_json import plain
 from expunge.report.tabular_study import SPLIT, agreement, tabular_evidence
-from expunge.storage import write_json
 from expunge.studies.machine import fitting_threads, machine
-from expunge.studies.study import Budget, Found, Study, check_seeds
+from expunge.studies.study import Budget, FigureStudied, Study, check_seeds
 from expunge.studies.tabular_scenarios import Drawn, TabularScenario, all_generators, halves, made
 from expunge.tabular import TabSynDex
 
@@ -36,25 +34,6 @@ if TYPE_CHECKING:
 _OWN = ("concrete", "wine", "adult")
 _ANYWHERE = "diabetes"
 _FEWEST = 100  # rows
-
-
-@dataclass(frozen=True)
-class TabularStudied(Found):
-    """What the study found."""
-
-    evidence: FigureEvidence
-    json: dict[str, Any]
-
-    def write(self, folder: Path | None, json_path: Path | None) -> Path | None:
-        if json_path is not None:
-            write_json(json_path, self.json)
-        if folder is None:
-            return None
-        write_json(folder / "study.json", self.json)
-        return write_figures(self.evidence, folder / "report.html")
-
-    def show(self, console: Console) -> None:
-        print_figures(self.evidence, console)
 
 
 @dataclass(frozen=True)
@@ -77,7 +56,7 @@ class TabularStudy(Study):
         folder: str | Path | None = None,
         device: Literal["cpu", "cuda", "auto"] = "cpu",
         say: Callable[[str], None] = lambda line: None,
-    ) -> TabularStudied:
+    ) -> FigureStudied:
         check_seeds(seeds)
         with fitting_threads(nn.Identity()):
             return self._run(seeds, budget, data, folder, device, say)
@@ -90,7 +69,7 @@ class TabularStudy(Study):
         folder: str | Path | None,
         device: Literal["cpu", "cuda", "auto"],
         say: Callable[[str], None],
-    ) -> TabularStudied:
+    ) -> FigureStudied:
         scenarios, notes = self.scenarios(data, budget)
         found: dict[str, list[dict[str, Scored]]] = {scenario.name: [] for scenario in scenarios}
         engine = Engine(0, device)
@@ -107,7 +86,7 @@ class TabularStudy(Study):
         }
         title = f"Study tabular on {' and '.join(found)}"
         evidence = tabular_evidence(title, cases, notes, self.command(data, budget, seeds), machine(engine), settings)
-        return TabularStudied(evidence, _json(evidence, "-".join(found), budget, seeds))
+        return FigureStudied(evidence, _json(evidence, "-".join(found), budget, seeds))
 
     def scenarios(self, data: str | None, budget: Budget) -> tuple[list[TabularScenario], list[str]]:
         """Which tables, and what a reader must know of them."""

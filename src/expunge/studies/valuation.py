@@ -16,18 +16,16 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from rich.console import Console
 from torch import nn
 
 from expunge.data import Source, available, load
 from expunge.engine import Engine
 from expunge.errors import BadSetting
-from expunge.report.figure_study import FigureCase, FigureEvidence, Scored, figures_json, print_figures, write_figures
+from expunge.report.figure_study import FigureCase, FigureEvidence, Scored, figures_json
 from expunge.report.study_json import plain
 from expunge.report.valuation_study import valuation_evidence
-from expunge.storage import write_json
 from expunge.studies.machine import fitting_threads, machine
-from expunge.studies.study import Budget, Found, Study, check_seeds
+from expunge.studies.study import Budget, FigureStudied, Study, check_seeds
 from expunge.studies.valuation_scenarios import ONE_BY_ONE, Drawn, Labelled, Sizes, ValuationScenario, cheap, described, rivals
 from expunge.valuation import Utility, ValuationMethod
 from expunge.valuation.evaluation import curves, detect, stability
@@ -39,25 +37,6 @@ SIZES = {"digits": Sizes(300, 500, 300, 697), "mnist": Sizes(10_000, 2_000, 5_00
 USUAL = Sizes(600, 500, 600, 5_000)
 
 Make = Callable[[Utility], ValuationMethod]
-
-
-@dataclass(frozen=True)
-class ValuationStudied(Found):
-    """What the study found."""
-
-    evidence: FigureEvidence
-    json: dict[str, Any]
-
-    def write(self, folder: Path | None, json_path: Path | None) -> Path | None:
-        if json_path is not None:
-            write_json(json_path, self.json)
-        if folder is None:
-            return None
-        write_json(folder / "study.json", self.json)
-        return write_figures(self.evidence, folder / "report.html")
-
-    def show(self, console: Console) -> None:
-        print_figures(self.evidence, console)
 
 
 @dataclass(frozen=True)
@@ -80,7 +59,7 @@ class ValuationStudy(Study):
         folder: str | Path | None = None,
         device: Literal["cpu", "cuda", "auto"] = "cpu",
         say: Callable[[str], None] = lambda line: None,
-    ) -> ValuationStudied:
+    ) -> FigureStudied:
         check_seeds(seeds)
         with fitting_threads(nn.Identity()):
             return self._run(seeds, budget, data, folder, device, say)
@@ -93,7 +72,7 @@ class ValuationStudy(Study):
         folder: str | Path | None,
         device: Literal["cpu", "cuda", "auto"],
         say: Callable[[str], None],
-    ) -> ValuationStudied:
+    ) -> FigureStudied:
         scenarios, notes = self.scenarios(data, budget)
         cases: dict[str, tuple[str, list[dict[str, Scored]]]] = {}
         engine = Engine(0, device)
@@ -114,7 +93,7 @@ class ValuationStudy(Study):
             machine(engine),
             settings,
         )
-        return ValuationStudied(evidence, _json(evidence, "-".join(cases), budget, seeds))
+        return FigureStudied(evidence, _json(evidence, "-".join(cases), budget, seeds))
 
     def scenarios(self, data: str | None, budget: Budget) -> tuple[list[ValuationScenario], list[str]]:
         """What is valued, and what a reader must know of it."""
