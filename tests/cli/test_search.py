@@ -187,6 +187,15 @@ def test_a_last_batch_of_one_image_is_avoided(tmp_path):
     assert found.rows[0] == 49 and found.settings["training"]["batch_size"] == 23
 
 
+def test_a_network_with_a_stride_is_built_again(tmp_path):
+    path = save(tmp_path / "x.npz")
+    plan = dataclasses.replace(TINY, random=0, method="zero-cost", epochs=None, stem_stride=2, size=16)
+    found = search_images(str(path), plan, tmp_path)
+    network, _ = load_network(tmp_path / "model.safetensors")
+    assert network.stem(torch.zeros(1, 1, 16, 16)).shape[2:] == (8, 8)
+    assert judge(network, divide(read_pictures(str(path)), 0, 16, True)).accuracy == found.models[0].accuracy
+
+
 def test_labels_may_be_names(tmp_path):
     names = np.array(["top", "left"])[pictures()["labels"]]
     found = read_pictures(str(save(tmp_path / "x.npz", labels=names)))
@@ -238,6 +247,8 @@ def test_files_that_make_no_sense_are_refused_before_anything_is_written(tmp_pat
         (["--nodes", "0"], "nodes"),
         (["--random", "-1"], "random and seed must be 0 or more"),
         (["--size", "2"], "size must be at least 8 pixels"),
+        (["--stem-stride", "2"], "images of 8 x 8 pixels are too small for a first convolution of stride 2"),
+        (["--stem-stride", "0"], "stem_stride"),
         (["--retrain-epochs", "0"], "epochs must be at least 1"),
     ],
 )

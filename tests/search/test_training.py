@@ -1,6 +1,7 @@
 """Retraining, hand-made networks, costs, export."""
 
 import importlib.util
+from dataclasses import replace
 
 import pytest
 import torch
@@ -120,6 +121,17 @@ def test_macs_are_half_of_what_the_counter_counts():
     for seed in range(5):
         assert macs(SMALL.build(genotype(seed)), (1, 8, 8)) == expected_cost(SMALL, (8, 8)).of(genotype(seed))
     assert macs(CellSpace(classes=2).build(PRESETS["darts-v1"], auxiliary=True).train(), (1, 9, 9)) > 0
+
+
+def test_a_stem_of_stride_two_is_a_space_of_images_half_as_large():
+    halving = replace(SMALL, stem_stride=2)
+    for size in ((16, 16), (17, 18)):
+        network = halving.build(genotype())
+        assert macs(network, (1, *size)) == expected_cost(halving, size).of(genotype())
+        inside = [network.stem(torch.zeros(2, 1, *size)), halving.supernet().stem(torch.zeros(2, 1, *size))]
+        assert all(each.shape[2:] == (-(-size[0] // 2), -(-size[1] // 2)) for each in inside)
+    with pytest.raises(BadSetting, match="stem_stride"):
+        replace(SMALL, stem_stride=0)
 
 
 def test_a_cost_report_by_hand(tmp_path):

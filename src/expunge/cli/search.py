@@ -31,6 +31,7 @@ def search(
     nodes: Annotated[int, typer.Option(help="Of each cell.")] = 3,
     cells: Annotated[int, typer.Option(help="Of a network.")] = 3,
     channels: Annotated[int, typer.Option(help="Of each node before the first reduction.")] = 16,
+    stem_stride: Annotated[int, typer.Option(help="Of the first convolution; 2 costs about a quarter.")] = 1,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Another setting of the method, NAME=VALUE; repeatable.")
     ] = None,
@@ -70,6 +71,7 @@ def search(
         nodes=nodes,
         cells=cells,
         channels=channels,
+        stem_stride=stem_stride,
         settings=chosen,
         cost_weight=cost_weight,
         max_skips=max_skips,

@@ -30,6 +30,7 @@ class CellSpace:
         channels: C, of each node before the first reduction.
         in_channels: of the images.
         stem: the stem's channels are so many times C.
+        stem_stride: of the stem: 2 halves images before the first cell, and costs to about a quarter.
 
     Raises:
         BadSetting: if one of them makes no sense.
@@ -48,10 +49,11 @@ class CellSpace:
     channels: int = 16
     in_channels: int = 1
     stem: int = 3
+    stem_stride: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operations", tuple(self.operations))
-        for name in ("classes", "nodes", "cells", "channels", "in_channels", "stem"):
+        for name in ("classes", "nodes", "cells", "channels", "in_channels", "stem", "stem_stride"):
             check_count(name, getattr(self, name))
         if self.classes < 2 or self.cells < 2:
             raise BadSetting(f"classes and cells must be at least 2, not {self.classes} and {self.cells}")
@@ -111,7 +113,8 @@ class CellSpace:
         cells = check_count("cells", self.cells if cells is None else cells)
         if not 0 <= drop_path < 1:
             raise BadSetting(f"drop_path must be 0 or more and below 1, not {drop_path}")
-        return CellNetwork(genotype, cells, channels, self.in_channels, self.classes, self.stem, drop_path, auxiliary)
+        shape = (cells, channels, self.in_channels, self.classes, self.stem)
+        return CellNetwork(genotype, *shape, drop_path, auxiliary, self.stem_stride)
 
     def supernet(self, partial: int = 1, edge_normalisation: bool = False, sampled: bool = False) -> Supernet:
         """The network that holds all of the space; see `Supernet`.
@@ -123,6 +126,5 @@ class CellSpace:
             raise BadSetting(
                 f"channels must be a multiple of partial, so that operations have a share: {self.channels} is none of {partial}"
             )
-        return Supernet(
-            self.operations, self.nodes, self.places(), self.in_channels, self.classes, partial, edge_normalisation, sampled
-        )
+        shape = (self.operations, self.nodes, self.places(), self.in_channels, self.classes)
+        return Supernet(*shape, partial, edge_normalisation, sampled, self.stem_stride)

@@ -106,7 +106,8 @@ def expected_cost(space: Any, size: tuple[int, int], unit: Literal["MACs", "seco
     whole = (space.in_channels, *size)
     fixed = cost(("stem",), network.stem, whole) + cost(("head",), network.head, (network.head.in_features,))
     tables = {kind: torch.zeros(space.edges, len(space.operations), dtype=torch.float64) for kind in KINDS}
-    before, now = size, size
+    inside = (-(-size[0] // space.stem_stride), -(-size[1] // space.stem_stride))
+    before, now = inside, inside
     for index, place in enumerate(space.places()):
         shapes = ((place.before[0], *before), (place.before[1], *now))
         fixed += cost(("inputs", index), Inputs(place, affine=True), *shapes)

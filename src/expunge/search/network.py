@@ -2,15 +2,15 @@
 
     s_0 = s_1 = stem(x),    s_{k+1} = cell_k(s_{k-1}, s_k),    logits = head(mean over pixels of s_{L+1})
 
-The stem is a 3x3 convolution to `stem` * C channels; each reduction doubles the channels, and halves the image.
+The stem is a 3x3 convolution to `stem` * C channels; each reduction doubles the channels, and halves the image, as a stem of
+stride 2 does before the first cell.
 
 Drop path sets the output of an operation (other than a skip connection) to 0 for single examples, with a probability that rises
 as training goes on. The auxiliary head reads the cell at two thirds of the depth, and lends it a loss of its own in training.
 It is no part of what is saved, counted or exported.
 
 References: H. Liu, K. Simonyan, Y. Yang. "DARTS: Differentiable Architecture Search", ICLR 2019, arXiv 1806.09055, appendix
-A; drop
-path: G. Larsson, M. Maire, G. Shakhnarovich. "FractalNet", ICLR 2017, arXiv 1605.07648.
+A; drop path: G. Larsson, M. Maire, G. Shakhnarovich. "FractalNet", ICLR 2017, arXiv 1605.07648.
 """
 
 from dataclasses import dataclass
@@ -120,6 +120,7 @@ class CellNetwork(nn.Module):
         stem: the stem's channels are so many times C.
         drop_path: probability of leaving an operation out at the end of training; `drop_path_now` is what holds at the moment.
         auxiliary: whether there is a second head in training.
+        stem_stride: of the stem.
     """
 
     def __init__(
@@ -132,11 +133,12 @@ class CellNetwork(nn.Module):
         stem: int = 3,
         drop_path: float = 0.0,
         auxiliary: bool = False,
+        stem_stride: int = 1,
     ) -> None:
         super().__init__()
         self.genotype, self.drop_path, self.drop_path_now = genotype, drop_path, drop_path
         self.in_channels = in_channels
-        self.stem = nn.Sequential(*convolution(in_channels, stem * channels, 1))
+        self.stem = nn.Sequential(*convolution(in_channels, stem * channels, stem_stride))
         self.places = places(cells, channels, genotype.nodes, stem)
         self.cells = nn.ModuleList(Cell(place, genotype.cell(place.kind)) for place in self.places)
         self.head = nn.Linear(genotype.nodes * self.places[-1].channels, classes)

@@ -138,6 +138,7 @@ class Supernet(nn.Module):
         partial: int = 1,
         edge_normalisation: bool = False,
         sampled: bool = False,
+        stem_stride: int = 1,
     ) -> None:
         super().__init__()
         edges = sum(2 + node for node in range(nodes))
@@ -149,7 +150,8 @@ class Supernet(nn.Module):
             for kind in KINDS:
                 self.architecture[f"beta_{kind}"] = nn.Parameter(_SPREAD * torch.randn(edges))
         stem = places[0].before[1]
-        self.stem = nn.Sequential(nn.Conv2d(in_channels, stem, 3, padding=1, bias=False), norm(stem, affine=False))
+        first = nn.Conv2d(in_channels, stem, 3, stem_stride, padding=1, bias=False)
+        self.stem = nn.Sequential(first, norm(stem, affine=False))
         self.cells = nn.ModuleList(MixedCell(place, names, nodes, partial) for place in places)
         self.head = nn.Linear(nodes * places[-1].channels, classes)
 

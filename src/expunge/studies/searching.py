@@ -38,7 +38,7 @@ from expunge.search.operations import DARTS_OPERATIONS
 from expunge.search.random_search import RandomSearch
 from expunge.split import Batches
 from expunge.studies.machine import fitting_threads, machine
-from expunge.studies.searching_data import Divided, divide, read_pictures
+from expunge.studies.searching_data import Divided, check_size, divide, read_pictures
 from expunge.studies.searching_files import GENOTYPE, RECORD, WORK, check_folder, write_search
 
 SPACES = {"darts": DARTS_OPERATIONS}
@@ -61,6 +61,7 @@ class SearchPlan:
         nodes: of each cell.
         cells: of a network.
         channels: of each node before the first reduction.
+        stem_stride: of the first convolution; 2 halves images before the first cell.
         settings: others of the method, by name, as texts or values.
         cost_weight: of the expected cost in the architecture's loss; the method's own when None.
         max_skips: most skip connections in the normal cell; any when None.
@@ -83,6 +84,7 @@ class SearchPlan:
     nodes: int = 3
     cells: int = 3
     channels: int = 16
+    stem_stride: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
     cost_weight: float | None = None
     max_skips: int | None = None
@@ -134,6 +136,7 @@ def search_images(
     pictures = read_pictures(data, plan.size)
     faces = pictures.persons is not None if plan.faces is None else plan.faces
     divided = divide(pictures, plan.seed, plan.size, faces, plan.train)
+    check_size(divided.shape, plan.stem_stride)
     augment = Augmentation(shift=max(1, min(divided.shape[1:]) // _SHIFT)) if faces else None
     recipe = replace(recipe, augment=augment, batch_size=batch_size_for(len(divided.train), plan.batch_size))
     space = CellSpace(
@@ -143,6 +146,7 @@ def search_images(
         cells=plan.cells,
         channels=plan.channels,
         in_channels=divided.shape[0],
+        stem_stride=plan.stem_stride,
     )
     engine = Engine(plan.seed, plan.device, folder=out / WORK)
     method = find_method(plan, augment, watcher(engine, say))

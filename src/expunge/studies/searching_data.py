@@ -136,6 +136,16 @@ def divide(pictures: Pictures, seed: int, size: int | None = None, faces: bool =
     return Divided(pictures, scaled(images, scaling), rows, test, scaling)
 
 
+def check_size(shape: tuple[int, int, int], stem_stride: int) -> None:
+    """Refuse images of which the stem and two reductions leave nothing to normalise."""
+    least = _SMALLEST * max(1, stem_stride)
+    if min(shape[1:]) < least:
+        raise BadSetting(
+            f"images of {shape[1]} x {shape[2]} pixels are too small for a first convolution of stride {stem_stride}: they "
+            f"need {least} pixels a side"
+        )
+
+
 def scaling_of(images: Tensor, faces: bool) -> dict[str, Any]:
     """How images are scaled: each by itself, or all by mean and deviation of each channel of `images`."""
     if faces:

@@ -49,7 +49,7 @@ def load_network(path: Path) -> tuple[CellNetwork, dict[str, Any]]:
         if facts["format"] != _FORMAT:
             raise ValueError(f"format {facts['format']!r}")
         shape = (facts["cells"], facts["channels"], facts["in_channels"], len(facts["classes"]), facts["stem"])
-        network = CellNetwork(Genotype.from_json(facts["genotype"]), *shape)
+        network = CellNetwork(Genotype.from_json(facts["genotype"]), *shape, stem_stride=facts.get("stem_stride", 1))
         load_own_state(network, tensors)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise BadFile(f"{path} is no network of a search: {error}") from error
@@ -66,6 +66,7 @@ def write_search(searched: Searched, network: nn.Module, space: CellSpace, divid
         "channels": space.channels,
         "in_channels": space.in_channels,
         "stem": space.stem,
+        "stem_stride": space.stem_stride,
         "classes": list(searched.classes),
         "shape": list(searched.shape),
         "scaling": dict(divided.scaling),
