@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+Rows = dict[str, dict[str, dict[str, Any]]]  # by method and metric
+
 # heading, factor, decimals; None: as many decimals as three digits need
 COLUMNS: dict[str, tuple[str, float, int | None]] = {
     "facts_seen": ("answered, seen, %", 100, 1),
@@ -113,6 +115,25 @@ COLUMNS: dict[str, tuple[str, float, int | None]] = {
     "copy": ("a copy, %", 100, 0),
     "fit_cpu_seconds": ("CPU s", 1, 1),
 }
+OF_SEARCHES: dict[str, tuple[str, float, int | None]] = {
+    "accuracy": ("right, %", 100, 1),
+    "deviation": ("± of cells, points", 100, 1),
+    "uar": ("UAR, %", 100, 1),
+    "parameters": ("parameters", 1, 0),
+    "macs": ("MACs, millions", 1e-6, 2),
+    "latency_share": ("time / MobileNet", 1, 2),
+    "decided": ("decided", 1, 3),
+    "steps": ("steps", 1, 0),
+    "search_cpu_seconds": ("CPU s, search", 1, 0),
+    "train_cpu_seconds": ("CPU s, training", 1, 0),
+    "forget_accuracy": ("forgotten, %", 100, 1),
+    "retain_accuracy": ("kept, %", 100, 1),
+    "holdout_accuracy": ("unseen, %", 100, 1),
+    "forget_kl": ("KL", 1, 2),
+    "membership_auc": ("attack AUC", 1, 3),
+    "seconds": ("s", 1, 1),
+    "seconds_ratio": ("time / retraining", 1, 2),
+}
 OF_FEDERATIONS = {"forget_kl", "clients_worst"}  # shown there alone
 OF_OTHERS = {"tow"}  # not shown there
 OF_MANY_FACTS = {"truth_ratio", "forget_quality"}  # shown where there are enough of them, as in TOFU, which has a utility
@@ -120,40 +141,49 @@ OF_MANY_FACTS = {"truth_ratio", "forget_quality"}  # shown where there are enoug
 
 def tables(study: dict[str, Any], chosen: Sequence[str] = ()) -> str:
     """All cases of a study; of its methods those that are chosen, or all."""
-    found: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
+    found: dict[str, Rows] = {}
     for row in study["rows"]:
         if chosen and row["method"] not in (*chosen, "original", "retrained", "retrained-2"):
             continue
         case, _, metric = row["metric"].rpartition("/")
         case = case or study["data"]  # of a single case the title is left out
         found.setdefault(case, {}).setdefault(row["method"], {})[metric] = row
-    return "\n".join(table(case, methods) for case, methods in found.items())
+    searches = study["study"] == "search"
+    columns = OF_SEARCHES if searches else COLUMNS
+    return "\n".join(table(case, methods, columns, shown(methods, columns, searches)) for case, methods in found.items())
 
 
-def table(case: str, methods: dict[str, dict[str, dict[str, Any]]]) -> str:
-    """One case; metrics that no method has are left out."""
+def shown(methods: Rows, columns: dict[str, Any], searches: bool) -> list[str]:
+    """Metrics that a method has, without those that mean nothing there."""
     measured = {metric for rows in methods.values() for metric, row in rows.items() if row["mean"] is not None}
-    shown = [metric for metric in COLUMNS if metric in measured]
-    federated = "client_passes" in shown
-    shown = [metric for metric in shown if metric not in (OF_OTHERS if federated else OF_FEDERATIONS)]
-    if "model_utility" not in shown:
-        shown = [metric for metric in shown if metric not in OF_MANY_FACTS]
-    if "link_auc" not in shown:  # elsewhere the verdict has no use for it
-        shown = [metric for metric in shown if metric != "membership_two_sided"]
+    found = [metric for metric in columns if metric in measured]
+    if searches:
+        return found
+    federated = "client_passes" in found
+    found = [metric for metric in found if metric not in (OF_OTHERS if federated else OF_FEDERATIONS)]
+    if "model_utility" not in found:
+        found = [metric for metric in found if metric not in OF_MANY_FACTS]
+    if "link_auc" not in found:  # elsewhere the verdict has no use for it
+        found = [metric for metric in found if metric != "membership_two_sided"]
+    return found
+
+
+def table(case: str, methods: Rows, columns: dict[str, Any], metrics: list[str]) -> str:
+    """One case."""
     lines = [
-        "| " + " | ".join([case, *(COLUMNS[metric][0] for metric in shown)]) + " |",
-        "|---" + "|---:" * len(shown) + "|",
+        "| " + " | ".join([case, *(columns[metric][0] for metric in metrics)]) + " |",
+        "|---" + "|---:" * len(metrics) + "|",
     ]
     for name, rows in methods.items():
-        lines.append("| " + " | ".join([name, *(cell(rows.get(metric), metric) for metric in shown)]) + " |")
+        lines.append("| " + " | ".join([name, *(cell(rows.get(metric), metric, columns[metric]) for metric in metrics)]) + " |")
     return "\n".join(lines) + "\n"
 
 
-def cell(row: dict[str, Any] | None, metric: str) -> str:
+def cell(row: dict[str, Any] | None, metric: str, column: tuple[str, float, int | None]) -> str:
     """Mean, and standard deviation where there are several seeds."""
     if row is None or row["mean"] is None:
         return "-"
-    _, scale, digits = COLUMNS[metric]
+    _, scale, digits = column
     if digits is None:
         digits = 3 if abs(row["mean"]) < 10 else 0
     if metric == "seconds_ratio" and 0 < row["mean"] < 0.005:

@@ -16,7 +16,7 @@ def study(
         str,
         typer.Argument(
             help="Which study: classification, regression, graph, recommendation, federated, continual, language, diffusion, "
-            "valuation or tabular.",
+            "valuation, tabular or search.",
             show_default=False,
         ),
     ],

@@ -28,6 +28,7 @@ class Column:
         percent: whether it is a share that is written in percent.
         contest: whether the best of the candidates is marked.
         narrow: whether a terminal has room for it.
+        factor: that a value is written with, such as 1e-6 for millions.
     """
 
     metric: str
@@ -38,12 +39,13 @@ class Column:
     percent: bool = False
     contest: bool = True
     narrow: bool = True
+    factor: float = 1.0
 
     def written(self, value: float) -> str:
         """A value for people."""
         if np.isnan(value):
             return "–"
-        scaled = 100 * value if self.percent else value
+        scaled = 100 * value if self.percent else self.factor * value
         decimals = 2 if self.metric.endswith("cpu_seconds") and value < 1 else self.decimals
         return f"{scaled:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
@@ -97,7 +99,7 @@ class FigureEvidence:
         eyebrow: what kind of study it is.
         columns: the figures, in order.
         cases: one for each set of data.
-        reading: what a reader must know of a table.
+        reading: what a reader must know of every table.
         draw: the drawings of a case.
         exempt: methods that are no candidates for the best.
         notes: what a reader must know of the data.

@@ -10,6 +10,7 @@ from expunge.studies.graph import GraphStudy
 from expunge.studies.language import LanguageStudy
 from expunge.studies.recommendation import RecommendationStudy
 from expunge.studies.regression import RegressionStudy
+from expunge.studies.search import SearchStudy
 from expunge.studies.study import Study
 from expunge.studies.tabular import TabularStudy
 from expunge.studies.valuation import ValuationStudy
@@ -26,6 +27,7 @@ STUDIES = by_name(
         DiffusionStudy,
         ValuationStudy,
         TabularStudy,
+        SearchStudy,
     )
 )
 
