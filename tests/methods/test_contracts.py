@@ -18,11 +18,13 @@ from expunge.federated.client_split import ClientSplit
 from expunge.methods import METHODS
 from expunge.methods.eraser import Eraser
 from expunge.methods.language_method import LanguageMethod
-from tiny import band_split, class_split, original, regression_original, regression_task, task
+from expunge.sisa import ShardedTraining
+from expunge.split import Batches
+from tiny import band_split, blobs, class_split, original, regression_original, regression_task, task
 from tiny_graphs import link_original, link_split, link_task, node_original, node_split, node_task
 
 # A quarter of the data must go here: no weight can matter more than 4 times as much for it as for the whole.
-SETTINGS = {"ssd": {"alpha": 1.5}}
+SETTINGS = {"ssd": {"alpha": 1.5}, "gated-transfer": {"rounds": 10}}
 # Without an adapter, whose weights no contract could hold against those before.
 SETTINGS |= {name: {"lora": None, "epochs": 2} for name, method in METHODS.items() if issubclass(method, LanguageMethod)}
 SETTINGS["unstar"] |= {"rounds": 2}
@@ -33,6 +35,10 @@ SETTINGS |= {name: {"steps": 4, "where": "network"} for name, method in METHODS.
 def trained(train):
     """The originals of every contract have the same seed: one training serves all."""
     return train(Engine(progress=False))
+
+
+def in_shards(engine):
+    return ShardedTraining(shards=2, slices=2, epochs=2).train(task(), Batches(blobs(), 16), engine)
 
 
 WORLDS = {
@@ -48,6 +54,7 @@ WORLDS = {
     ),
     "language": World(tiny_language.task, tiny_language.split, lambda _: tiny_language.trained(), tensors=False),
     "diffusion": World(tiny_diffusion.task, tiny_diffusion.split, lambda _: tiny_diffusion.trained(), tensors=False),
+    "shards": World(task, class_split, lambda _: copy.deepcopy(trained(in_shards)), tensors=False),
     "clients": World(task, lambda: tiny_federations.played()[1], lambda _: copy.deepcopy(tiny_federations.played()[0]), False),
 }
 CASES = [
@@ -56,6 +63,8 @@ CASES = [
     for place, world in WORLDS.items()
     for contract in contracts_for(METHODS[name], world)
     if (name, place) != ("certified-removal", "nodes")  # it takes linear networks alone; see its own tests
+    and (name, place) not in (("zero-shot", "nodes"), ("gated-transfer", "nodes"))  # here nodes of all classes go; likewise
+    and (place == "shards") == (name == "sisa")  # it takes models alone that were trained in shards
     and (place == "clients") <= (METHODS[name].splits is ClientSplit)  # for all others the split is one of records
 ]
 
@@ -97,7 +106,10 @@ def test_the_methods_that_take_some_kinds_of_task_alone():
             name: {*alone - {"diffusion"}, "recommendation"}
             for name in ("esd", "concept-ablation", "sdd", "uce", "rece", "safegen", "forget-me-not", "erase-diff")
         },
-        "random-labels": {"regression", "links", "recommendation", "language", "diffusion"},
+        **{
+            name: {"regression", "links", "recommendation", "language", "diffusion"}
+            for name in ("random-labels", "boundary-shrink", "unsir", "zero-shot", "gated-transfer")
+        },
         "salun": {"links", "recommendation", "language"},
         "gaussian-amnesiac": {"classification", "links", "nodes", "recommendation", "language", "diffusion"},
         "ridge-downdate": {"classification", "links", "nodes", "recommendation", "language", "diffusion"},

@@ -65,7 +65,9 @@ def test_a_method_makes_the_loss_on_the_forget_set_grow(trained):
     split = class_split()
     before = task().evaluate(trained, split.forget)["loss"]
     for name, method in METHODS.items():
-        if name in ("finetune", "ssd") or not isinstance(task(), method.takes) or not isinstance(split, method.splits):
+        if name in ("finetune", "ssd", "sisa", "fisher-forgetting"):
+            continue
+        if not isinstance(task(), method.takes) or not isinstance(split, method.splits):
             continue
         after = task().evaluate(method()(trained, task(), split, Engine(progress=False)), split.forget)["loss"]
         assert after > before, name
@@ -213,6 +215,6 @@ def test_settings_that_make_no_sense_are_refused(make, message):
 def test_frozen_parameters_stay_where_they_are(trained):
     model = copy.deepcopy(trained)
     model[0].requires_grad_(False)
-    for name in ("neggrad-plus", "ssd", "salun", "scrub"):
+    for name in ("neggrad-plus", "ssd", "salun", "scrub", "l1-sparse", "boundary-shrink", "unsir", "kookmin"):
         result = METHODS[name]()(model, task(), class_split(), Engine(progress=False))
         assert torch.equal(result[0].weight, model[0].weight), name
