@@ -25,7 +25,7 @@ lint: $(VENV)/dev.done           ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/dev.done          ## measure the engine, graphs, recommenders, federations, language models, synthetic tables and searches
+bench: $(VENV)/dev.done          ## measure the engine, graphs, recommenders, federations, language models, synthetic tables, searches, shadow models and shards
 	$(BIN)/python benchmarks/engine_overhead.py
 	$(BIN)/python benchmarks/graph_training.py
 	$(BIN)/python benchmarks/full_ranking.py
@@ -37,6 +37,9 @@ bench: $(VENV)/dev.done          ## measure the engine, graphs, recommenders, fe
 	$(BIN)/python benchmarks/tabular_score.py
 	$(BIN)/python benchmarks/tabular_training.py
 	$(BIN)/python benchmarks/architecture_search.py
+	$(BIN)/python benchmarks/shadow_training.py
+	$(BIN)/python benchmarks/shadow_attacks.py
+	$(BIN)/python benchmarks/sisa.py
 
 docs: $(VENV)/dev.done           ## build the documentation into site/
 	$(BIN)/mkdocs build --strict

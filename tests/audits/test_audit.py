@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from expunge.audits import (
     AUDITS,
+    RMIA,
     Accuracy,
     Audit,
     Distance,
@@ -87,7 +88,8 @@ def confident(seed: int = 0) -> nn.Module:
         ("zero-retrain", "ClassificationTask"),
         ("distance", "ClassificationTask"),
         ("error", "RegressionTask"),
-        ("lira", "RegressionTask"),
+        ("lira", "ClassificationTask or RegressionTask"),
+        ("rmia", "ClassificationTask or RegressionTask"),
         ("prediction-distance", "RegressionTask"),
     ],
 )
@@ -131,6 +133,7 @@ def test_each_audit_is_known_by_its_files_name():
         "tow",
         "membership",
         "lira",
+        "rmia",
         "zero-retrain",
         "probe",
         "relearning",
@@ -147,9 +150,16 @@ def test_every_figure_that_is_found_is_explained_with_its_ideal(stage):
     labels = {**LABELS, "holdout": [0, 1, 2] * 10, "holdout_forget": [0, 1, 2] * 10}
     made = stage(labels, factory=lambda: nn.Sequential(nn.Embedding(71, 3)))
     subject, gold = made.answering({"forget": [1, 1, 1, 1, 1]}, seconds=2.0), made.answering({}, seconds=4.0)
-    settings = {"relearning": {"cap": 2}, "anamnesis": {"relearning": Relearning(cap=2)}, "membership": {"resamples": 2}}
+    settings = {
+        "relearning": {"cap": 2},
+        "anamnesis": {"relearning": Relearning(cap=2)},
+        "membership": {"resamples": 2},
+        "lira": {"shadows": 2},
+        "rmia": {"shadows": 2},
+    }
+    references = References(gold, (gold,), lambda task, stream, engine: task.new_model())
     for audit in default_audits(made.task):
-        found = type(audit)(**settings.get(audit.name, {}))(subject, References(gold, (gold,)))
+        found = type(audit)(**settings.get(audit.name, {}))(subject, references)
         wanted = {} if audit.name == "probe" else audit.figures  # an embedding has no layer of features to probe
         assert found.keys() == wanted.keys(), audit.name
 
@@ -164,10 +174,11 @@ def test_every_figure_of_regression_is_explained_too(gauge):
         "anamnesis": {"relearning": Relearning(cap=2)},
         "membership": {"resamples": 2},
         "lira": {"shadows": 2},
+        "rmia": {"shadows": 2},
     }
     references = References(gold, (gold,), lambda task, stream, engine: task.new_model())
     audits = default_audits(made.task)
-    assert {type(audit) for audit in audits} >= {Error, LiRA, PredictionDistance, ToW} and Distance() not in audits
+    assert {type(audit) for audit in audits} >= {Error, LiRA, RMIA, PredictionDistance, ToW} and Distance() not in audits
     for audit in audits:
         found = type(audit)(**settings.get(audit.name, {}))(subject, references)
         assert found.keys() == (set() if audit.name == "accuracy" else audit.figures.keys()), audit.name

@@ -412,7 +412,15 @@ def test_a_batch_size_of_none_is_refused_before_anything_is_trained():
         LiRA(shadows=2, batch_size=0)
 
 
-def test_classification_has_no_residuals(stage):
-    subject = stage({"forget": [0], "retain": [1], "holdout": [0]}).answering({})
-    with pytest.raises(WrongTask, match=r"^the audit lira works on RegressionTask, not on ClassificationTask$"):
+def test_a_deviation_of_another_kind_is_refused():
+    with pytest.raises(BadSetting, match=r"^LiRA needs variance 'global' or 'per-example', not 'fixed'$"):
+        LiRA(variance="fixed")
+
+
+def test_a_task_of_another_kind_is_refused_by_name(web):
+    """Classifiers are attacked too: see the tests of RMIA, which attack both ways."""
+    subject = web(forget=2, retain=2, unseen=2, none=2).subject()
+    with pytest.raises(
+        WrongTask, match=r"^the audit lira works on ClassificationTask or RegressionTask, not on LinkPrediction"
+    ):
         LiRA(shadows=2)(subject)

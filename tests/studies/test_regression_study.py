@@ -394,4 +394,4 @@ def test_lira_runs_where_it_is_asked_for():
     )
     assert set(result.figures) == {"lira_auc", "lira_tpr"} and 0 <= result.figures["lira_auc"].value <= 1
     fits = {row["fit"] for row in engine.history if "shadow" in row["fit"]}
-    assert len(fits) == 2 and all("audit-lira" in fit for fit in fits)
+    assert len(fits) == 2 and all("shadows" in fit for fit in fits)

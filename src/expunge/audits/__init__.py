@@ -31,6 +31,7 @@ from expunge.audits.relapse import Relapse
 from expunge.audits.relearned_half import RelearnedHalf
 from expunge.audits.relearning import Relearning
 from expunge.audits.reminding import Reminding
+from expunge.audits.rmia import RMIA
 from expunge.audits.rounding import Rounding
 from expunge.audits.run_time import RunTime
 from expunge.audits.token_membership import TokenMembership
@@ -69,6 +70,7 @@ AUDITS = by_name(
         ToW,
         Membership,
         LiRA,
+        RMIA,
         ZeroRetrain,
         Probe,
         Relearning,
@@ -82,6 +84,7 @@ AUDITS = by_name(
 
 __all__ = [
     "AUDITS",
+    "RMIA",
     "Accuracy",
     "Anamnesis",
     "Audit",

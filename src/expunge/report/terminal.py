@@ -56,6 +56,7 @@ _HEADS = {
     "forget_kl": "forget\nKL",
     "zrf": "\nZRF",
     "lira_auc": "LiRA\nAUC",
+    "rmia_auc": "RMIA\nAUC",
 }
 _ORDER = (
     "facts_held_out",
@@ -93,6 +94,7 @@ _ORDER = (
     "forget_wasserstein",
     "membership_auc",
     "lira_auc",
+    "rmia_auc",
     "zrf",
     "relearn_steps",
     "forget_kl",
