@@ -1,8 +1,8 @@
 """What attacks see of a network that learned its rows by heart, and of retrained ones: python benchmarks/shadow_attacks.py
 
 An MLP of 64-32-10 is trained for 60 epochs on 200 of scikit-learn's digits, of which 100 must go, and twice without those. All
-attacks are put to all three, with 16 shadow models; the table has means over seeds. Exit code 1 where an attack doesn't flag the
-original (AUC above 0.6), or flags a retrained network (off 0.5 by 0.1 or more), on average.
+attacks are put to all three, with 16 shadow models; the table has means over seeds. Exit code 1 where an attack doesn't flag
+the original (AUC above 0.6), or flags a retrained network (off 0.5 by 0.1 or more), on average.
 """
 
 import argparse
