@@ -12,7 +12,7 @@ class Value:
     """One metric of one model: mean and standard deviation over `n` seeds (0 for one seed), and the ideal's mean.
 
     `mean` is None where the metric is not defined; `note` says why, or what to know. `interval` is a 95 % confidence
-    interval of the first seed's value.
+    interval of the first seed's value. `seeds` holds the value of each seed, NaN where it is not defined.
     """
 
     mean: float | None
@@ -21,6 +21,7 @@ class Value:
     ideal: float | None
     note: str = ""
     interval: tuple[float, float] | None = None
+    seeds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

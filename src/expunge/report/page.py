@@ -1,9 +1,11 @@
 """The report as one HTML file: no network, no scripts, legible in light, in dark, on a phone and on paper."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from expunge.report.conclusion import Conclusion, conclusions
 from expunge.report.evidence import Case, Evidence, Row
 from expunge.report.measures import (
     drawings_judged,
@@ -80,6 +82,7 @@ class Section:
     main: Table
     rest: Table
     findings: tuple[Finding, ...]
+    conclusions: Mapping[str, Conclusion]
     plots: "tuple[Plot, ...]"
     grid: "Grid | None" = None
 
@@ -165,6 +168,7 @@ def _section(case: Case, index: int, seeds: int) -> Section:
         main=table(case, main_columns(case)),
         rest=table(case, other_columns(case)),
         findings=findings,
+        conclusions=conclusions(case),
         plots=tuple(all_plots(case, f"{anchor} {case.title}")),
         grid=image_grid(case),
     )

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from expunge.report.evidence import Case
-from expunge.report.measures import Kind, drawings_judged, facts_asked, finite, score_kind, score_words, streamed, with_unit
+from expunge.report.measures import Kind as Written
+from expunge.report.measures import drawings_judged, facts_asked, finite, score_kind, score_words, streamed, with_unit
 
 Of = Literal["absolute", "retrained", "noise floor"]
+Kind = Literal["model damaged", "traces remain", "over-forgotten", "other answers"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Rule:
         """The metric's name in a case."""
         return self.pattern.format(score=case.score_name)
 
-    def kind(self, case: Case) -> Kind:
+    def kind(self, case: Case) -> Written:
         """How its values are written."""
         if self.of == "noise floor":
             return "answer"
@@ -196,6 +198,44 @@ _DRAWS = "it still draws what had to go when it is asked for it"
 _LOST_CONCEPTS = "it draws worse what had to stay"
 _CONCEALED = "it finishes what had to go more often than a model that never saw it: it hides it from the prompt alone"
 _KEPT_UNASKED = "without the prompt it still draws what had to go: it was hidden, not removed"
+
+# What each of these means for the model as a whole.
+KINDS: dict[Kind, frozenset[str]] = {
+    "model damaged": frozenset({_LOST, _LOST_KIND, _LOST_FACTS, _SPREAD, _STAMMERS, _LOST_CONCEPTS}),
+    "traces remain": frozenset(
+        {
+            _KNOWS,
+            _KNOWS_KIND,
+            _FAMILIAR,
+            _DELETED_STAY,
+            _DELETED_FAMILIAR,
+            _RECOMMENDS,
+            _FEATURES_STAY,
+            _REMEMBERS,
+            _COMES_BACK,
+            _STILL_ANSWERS,
+            _RELAPSES,
+            _TELLS,
+            _HIDDEN,
+            _IN_TOKENS,
+            _DRAWS,
+            _CONCEALED,
+            _KEPT_UNASKED,
+        }
+    ),
+    "over-forgotten": frozenset(
+        {
+            _STRANGE,
+            _STANDS_OUT,
+            _OVER,
+            _OVER_KIND,
+            _DELETED_STAND_OUT,
+            _DELETED_STRANGE,
+            _HIDES,
+            _FEATURES_DRIVEN_OUT,
+        }
+    ),
+}
 
 # Where more is better: 5 points of accuracy on what goes, 1 on what stays, 0.02 of AUC.
 OF_SCORES = (

@@ -1,6 +1,7 @@
 """One comparison: the original, two retrained models and the chosen methods, each put to all audits."""
 
 import copy
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -160,6 +161,7 @@ def _aggregate(figures: Sequence[Figure]) -> Value:
         ideal=statistics.fmean(ideals) if ideals else None,
         note="; ".join(notes),
         interval=figures[0].interval,
+        seeds=tuple(math.nan if figure.value is None else figure.value for figure in figures),
     )
 
 

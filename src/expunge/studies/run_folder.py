@@ -11,6 +11,7 @@ from torch import nn
 from expunge.audits import AUDITS, Audit
 from expunge.engine import Engine
 from expunge.errors import BadFile
+from expunge.report.conclusion import conclusions
 from expunge.report.evidence import Case, Evidence
 from expunge.report.page import write_report
 from expunge.report.verdict import failures, verdict
@@ -110,7 +111,7 @@ def audit_json(evidence: Evidence) -> dict[str, Any]:
 
 
 def _case_json(case: Case) -> dict[str, Any]:
-    rows = []
+    rows, proven = [], conclusions(case)
     for row in case.rows:
         missed = failures(row, case)
         rows.append(
@@ -118,6 +119,7 @@ def _case_json(case: Case) -> dict[str, Any]:
                 "model": row.name,
                 "role": row.role,
                 "failures": None if missed is None else [str(failure) for failure in missed],
+                "proven": proven[row.name].words if row.name in proven else None,
                 "figures": {
                     metric: {
                         "mean": value.mean,
