@@ -17,7 +17,7 @@ from expunge.errors import BadSetting
 from expunge.report.figure_study import FigureCase, Scored
 from expunge.report.search_study import RANDOM, best_by_hand, by_hand, chance_words, decided_words, hand_words, over_chance
 from expunge.report.search_study_plots import drawings
-from expunge.search import CellSpace, HandCNN, PCDarts, Recipe, ZeroCost, cost_report
+from expunge.search import CellSpace, Genotype, HandCNN, PCDarts, Recipe, ZeroCost, cost_report
 from expunge.search.faces import London, check_folds, person_folds
 from expunge.search.faces.synthetic import LONDON_REGIONS
 from expunge.studies import STUDIES
@@ -71,7 +71,7 @@ def test_every_network_has_its_figures_and_chance_is_one_row(small, tmp_path):
     assert "http" not in page.replace("http://www.w3.org", "") and "<script" not in page
     console = Console(record=True, width=250, file=io.StringIO())
     found.show(console)
-    assert "random cells of the same budget" in console.export_text()
+    assert "random cells of the same space" in console.export_text()
 
 
 def test_a_killed_study_goes_on_where_it_was(small, tmp_path):
@@ -109,6 +109,33 @@ def test_a_search_sees_the_training_persons_of_its_fold_alone(monkeypatch):
         assert torch.equal(images, drawn.images[torch.from_numpy(rows)])
 
 
+def test_what_was_kept_for_other_settings_is_not_used(monkeypatch, tmp_path):
+    monkeypatch.setattr(cells, "cost_report", partial(cost_report, runs=1))
+
+    def rows(scenario):
+        return cells.compared(scenario, Engine(0, progress=False, folder=tmp_path), lambda line: None)
+
+    first, found = rows(tiny(randoms=0))
+    counts = []
+    monkeypatch.setattr(cells, "_search", lambda *given: counts.append(1) or {})
+    assert rows(tiny(randoms=0))[1] == found and not counts
+    more = rows(tiny(randoms=2))[0]  # cells that were drawn later are measured too
+    assert more[RANDOM].figures["macs"] > 0 and more["pc-darts"].figures["accuracy"] == first["pc-darts"].figures["accuracy"]
+    wider = replace(tiny(randoms=0), hands={"hand-cnn": lambda: HandCNN(SHAPE, 2, 8)})
+    assert rows(wider)[0]["hand-cnn"].figures["parameters"] > first["hand-cnn"].figures["parameters"]
+    with pytest.raises(KeyError):  # another batch size is another search
+        rows(replace(tiny(randoms=0), recipe=Recipe(epochs=2, batch_size=6)))
+    assert counts
+
+
+def test_seconds_of_a_killed_process_are_not_known():
+    engine = Engine(0, progress=False)
+    clock = cells._Clock(engine)
+    assert clock.seconds() >= 0
+    engine.resumed_seconds += 3.0
+    assert clock.seconds() is None and np.isnan(cells._mean([None])) and cells._mean([None, 2.0]) == 2.0
+
+
 def test_right_and_wrong_are_counted_over_all_folds(monkeypatch):
     drawn = draw(0)
     answers = iter(drawn.folds)
@@ -135,7 +162,8 @@ def case(found: list[float], chance: list[list[float]], hands: dict[str, float] 
 
     seeds = []
     for value, others in zip(found, chance, strict=True):
-        rows = {"pc-darts": Scored(row(value, 2.0) | {"decided": 0.03, "steps": 200, "search_cpu_seconds": 1.0})}
+        facts = {"decided": 0.03, "steps": 200, "search_cpu_seconds": 1.0, "most_parameters": 10.0}
+        rows = {"pc-darts": Scored(row(value, 2.0) | facts, {"decided_each": [0.03]})}
         rows[RANDOM] = cells.by_chance([row(other, 2.0) for other in others])
         rows |= {name: Scored(row(hand, 8.0)) for name, hand in (hands or {}).items()}
         seeds.append(rows)
@@ -143,17 +171,19 @@ def case(found: list[float], chance: list[list[float]], hands: dict[str, float] 
 
 
 def test_a_margin_within_the_deviation_is_no_gain():
-    gained = case([0.90, 0.94], [[0.80, 0.82, 0.84], [0.80, 0.82, 0.84]])
+    cells_ = [[0.80, 0.82, 0.84], [0.80, 0.82, 0.84]]
+    gained = case([0.90, 0.94], cells_)
     found = over_chance(gained, "pc-darts")
     assert found["margin"] == pytest.approx(0.10) and found["deviation"] == pytest.approx(0.02) and found["beaten"] == 2
-    assert "10.0 points above the mean of 3 random cells" in chance_words(gained, "pc-darts", 3)
-    assert "worth its time" in chance_words(gained, "pc-darts", 3)
-    level = case([0.83, 0.82], [[0.80, 0.82, 0.84], [0.80, 0.82, 0.84]])
-    assert "gained nothing over chance" in chance_words(level, "pc-darts", 3)
-    assert "0 of 2 seeds" in chance_words(level, "pc-darts", 3)
-    below = case([0.80], [[0.80, 0.82, 0.84]])
-    assert "2.0 points below" in chance_words(below, "pc-darts", 3) and "gained nothing" in chance_words(below, "pc-darts", 3)
-    assert "below the warning line of 0.04" in decided_words(below, "pc-darts", 0.04)
+    said = chance_words(gained, "pc-darts", 3)
+    assert "10.0 points above the mean of 3 random cells" in said and "searching gained, and gained on 2 of 2 seeds" in said
+    level = chance_words(case([0.83, 0.82], cells_), "pc-darts", 3)
+    assert "no more than cells differ among themselves (2.0)" in level and "0 of 2 seeds" in level
+    below = chance_words(case([0.70], cells_[:1]), "pc-darts", 3)
+    assert "12.0 points below" in below and below.endswith("more than cells differ among themselves (2.0): searching lost.")
+    assert "not known from one" in chance_words(case([0.8], [[0.7]]), "pc-darts", 1)
+    assert "2 of 2 searches are below the warning line of 0.04" in decided_words(gained, "pc-darts", 0.04)
+    assert "0 of 2 searches are below the warning line of 0.02" in decided_words(gained, "pc-darts", 0.02)
 
 
 def test_the_best_network_made_by_people_is_what_a_search_is_held_against():
@@ -193,6 +223,20 @@ def test_persons_are_forgotten_by_every_method(monkeypatch):
     for row in found.values():
         assert {"forget_accuracy", "holdout_accuracy", "seconds"} <= set(row.figures)
     assert found["retrained"].figures["forget_kl"] == 0 and found["retrained"].figures["seconds_ratio"] == 1
+
+
+def test_another_cell_in_the_same_folder_is_trained_anew(tmp_path):
+    scenario = replace(tiny(), recipe=Recipe(epochs=1, batch_size=8))
+    one, other = ((("sep_conv_3x3", 0), (name, 1)) for name in ("max_pool_3x3", "skip_connect"))
+
+    def original(genes, folder):
+        engine = Engine(0, progress=False, folder=folder)
+        return forgetting.forgotten(scenario, Genotype(genes, genes), 2, engine, lambda line: None)["original"].figures[
+            "forget_kl"
+        ]
+
+    original(one, tmp_path / "same")
+    assert original(other, tmp_path / "same") == pytest.approx(original(other, tmp_path / "fresh"))
 
 
 def test_retraining_changes_images_as_the_recipe_does():

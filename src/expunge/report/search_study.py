@@ -10,7 +10,6 @@ from expunge.report.search_study_plots import drawings
 
 RANDOM = "random cells"
 HAND_MADE = ("hand-cnn", "small-resnet", "mobilenet")  # how names of networks begin that people made
-LIGHT = 150_000  # parameters
 
 COLUMNS = (
     Column("accuracy", "accuracy, %", 1, "high", "share of test images told right, over the tests of all folds", True),
@@ -37,7 +36,7 @@ COLUMNS = (
         "decided",
         3,
         "",
-        "1 - entropy / ln(operations), mean over edges, of the less decided kind of cell; below 0.02 the search has not chosen",
+        "1 - entropy / ln(operations), mean over edges, of the less decided kind of cell; near 0 the search has not chosen",
     ),
     Column("steps", "steps", 0, "", "of the architecture's weights", narrow=False),
     Column("search_cpu_seconds", "CPU s, search", 1, "low", "of a fold, all threads", contest=False, narrow=False),
@@ -108,19 +107,24 @@ def chance_words(case: FigureCase, name: str, cells: int) -> str:
     found = over_chance(case, name)
     margin, deviation = 100 * found["margin"], 100 * found["deviation"]
     side = "above" if margin >= 0 else "below"
-    verdict = "more than their standard deviation" if margin > deviation else "not more than their standard deviation"
-    gained = "so the search was worth its time" if margin > deviation else "so searching gained nothing over chance here"
-    return (
-        f"{name} is {abs(margin):.1f} points {side} the mean of {cells} random cells of the same budget, {verdict} of "
-        f"{deviation:.1f} points ({found['beaten']} of {found['seeds']} seeds): {gained}."
-    )
+    if np.isnan(deviation):
+        verdict = "how far cells differ among themselves is not known from one"
+    elif abs(margin) <= deviation:
+        verdict = f"no more than cells differ among themselves ({deviation:.1f}): searching gained nothing over chance here"
+    else:
+        more = f"more than cells differ among themselves ({deviation:.1f})"
+        verdict = f"{more}: searching gained" if margin > 0 else f"{more}: searching lost"
+    seeds = f", and gained on {found['beaten']} of {found['seeds']} seeds" if found["seeds"] > 1 else ""
+    return f"{name} is {abs(margin):.1f} points {side} the mean of {cells} random cells of the same space, {verdict}{seeds}."
 
 
 def decided_words(case: FigureCase, name: str, line: float) -> str:
     """Whether the search has chosen."""
     value, steps = case.mean(name, "decided"), case.mean(name, "steps")
-    side = "above" if value >= line else "below"
-    return f"After {steps:,.0f} architecture steps {name} is decided to {value:.3f}, {side} the warning line of {line}."
+    each = [value for rows in case.seeds for value in rows[name].curves.get("decided_each", ())]
+    below = sum(value < line for value in each)
+    where = f"; {below} of {len(each)} searches are below the warning line of {line}" if each else ""
+    return f"After {steps:,.0f} architecture steps {name} is decided to {value:.3f}{where}."
 
 
 def best_by_hand(case: FigureCase) -> str:
@@ -135,8 +139,11 @@ def by_hand(case: FigureCase, name: str) -> dict[str, float | str]:
     return {
         "best": best,
         "points": case.mean(name, "accuracy") - case.mean(best, "accuracy"),
+        "deviation": float(
+            np.std(case.found(name, "accuracy") - case.found(best, "accuracy"), ddof=min(1, len(case.seeds) - 1))
+        ),
         "macs": case.mean(name, "macs") / case.mean(best, "macs"),
-        "parameters": float(np.max(case.found(name, "parameters"))),
+        "parameters": float(np.max(case.found(name, "most_parameters"))),
         "latency": case.mean(name, "latency_share"),
     }
 
@@ -145,7 +152,9 @@ def hand_words(case: FigureCase, name: str) -> list[str]:
     """The same as sentences."""
     found = by_hand(case, name)
     points = 100 * float(found["points"])
-    beside = "level with" if abs(points) < 0.05 else f"{abs(points):.1f} points {'above' if points > 0 else 'below'}"
+    spread = f" ± {100 * float(found['deviation']):.1f}" if len(case.seeds) > 1 else ""
+    side = "above" if points > 0 else "below"
+    beside = "level with" if abs(points) < 0.05 else f"{abs(points):.1f}{spread} points {side}"
     return [
         f"{name} has {found['parameters']:,.0f} parameters at most and is {beside} the best network made by people, "
         f"{found['best']}, with {found['macs']:.2f} of its multiply-accumulates. One image takes it {found['latency']:.2f} of "

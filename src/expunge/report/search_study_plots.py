@@ -33,7 +33,10 @@ def drawings(case: FigureCase) -> list[Plot]:
         words = "A forgotten clip should be told as the retrained network tells it: about as often as clips of unseen persons."
         found.append(Plot("forgotten", forgotten(case), words))
     if not found:
-        words = "The dotted line is chance. Inputs that show no motion, or show it in no order, must lie near it."
+        words = (
+            "The dotted line is chance, where clips without any motion must lie. A single frame shows a face that is already "
+            "moved, and tells that much; frames in no order tell little more than chance."
+        )
         found.append(Plot("inputs", inputs(case), words))
     return found
 

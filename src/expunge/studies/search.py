@@ -1,12 +1,14 @@
 """Light networks by search: found cells beside cells drawn by chance and networks that people made, and persons who withdraw.
 
 Data: the embedded digits; photographs of CIFAR-10 and the London faces, where `EXPUNGE_DATA` holds them; and synthetic
-micro-expressions on the London faces, with the controls that say whether motion alone is read there. The last tables are of
-persons who are forgotten from the network that was found for those clips.
+micro-expressions on the London faces, with controls that say what an input without motion, or a single frame, tells already.
+The last tables are of persons who are forgotten from the network that was found for those clips. All of it runs unless `data`
+names one of `SETS`.
 
     expunge study search --data digits
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +24,8 @@ from expunge.errors import BadFile, BadSetting
 from expunge.report.figure_study import FigureCase, FigureEvidence, Scored, figures_json
 from expunge.report.search_study import RANDOM, by_hand, chance_words, decided_words, hand_words, over_chance, search_evidence
 from expunge.report.study_json import plain
-from expunge.search.faces import control_scores, read_london
+from expunge.search.faces import MicroSettings, control_scores, read_london
+from expunge.search.faces.linear import COMPONENTS, PENALTY
 from expunge.search.gradient_search import GradientSearch
 from expunge.studies.machine import fitting_threads, machine
 from expunge.studies.search_cells import compared
@@ -101,8 +104,10 @@ class SearchStudy(Study):
 
 _WORDS = {
     CONTROLS: "a linear model, trained on the same folds, told the clips as each input shows them",
-    "a person withdraws": "all clips of one of the training persons go from the network that was found in the first fold",
-    "ten persons withdraw": "all clips of ten of the training persons go from the network that was found in the first fold",
+    "a person withdraws": "the clips of one training person, three a seed, go from the network found in the first fold; "
+    "the retrained one keeps the architecture, in whose choice that person had a part",
+    "ten persons withdraw": "the clips of ten training persons, thirty a seed, go from that network; the retrained one keeps "
+    "the architecture",
 }
 
 
@@ -132,14 +137,15 @@ def _controls(engine: Engine) -> dict[str, Scored]:
     """What a linear model tells of each input."""
 
     def find() -> dict[str, dict[str, float]]:
-        faces = read_london()
         found = control_scores(faces.neutral, faces.landmarks, FOLDS, engine.seed, engine.seed)
         return {
             name: {"accuracy": each.accuracy, "uf1": each.uf1, "uar": each.uar, "chance": float(1 / len(each.classes))}
             for name, each in found.items()
         }
 
-    values = engine.remember("controls", f"{FOLDS} folds, seed {engine.seed}", find)
+    faces = read_london()
+    read = hashlib.sha256(faces.neutral.tobytes() + faces.landmarks.tobytes()).hexdigest()
+    values = engine.remember("controls", f"{read} {FOLDS} folds {MicroSettings()} {COMPONENTS} {PENALTY} {engine.seed}", find)
     return {name: Scored(each) for name, each in values.items()}
 
 

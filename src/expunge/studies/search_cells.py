@@ -53,7 +53,8 @@ def compared(scenario: CellScenario, engine: Engine, say: Say) -> tuple[dict[str
     builds |= {name: [build] * len(drawn.folds) for name, build in scenario.hands.items()}
     rows = {name: trained(scenario, drawn, name, each, engine, key, say) for name, each in builds.items()}
     builds.setdefault(REFERENCE, [partial(MobileNetV3Small, drawn.shape, len(drawn.classes))])
-    costs = engine.remember("costs", f"{key} {found!r}", partial(costs_of, builds, drawn))
+    named = {name: [_named(build) for build in each] for name, each in builds.items()}
+    costs = engine.remember("costs", f"{drawn.shape} {engine.device} {named}", partial(costs_of, builds, drawn))
     for name, cost in costs.items():
         share = {"latency_share": cost["latency"] / costs[REFERENCE]["latency"]}
         rows[name] = rows.get(name, {}) | cost | share
@@ -68,17 +69,24 @@ def searched(scenario: CellScenario, drawn: Drawn, name: str, engine: Engine, ke
     for number, fold in enumerate(drawn.folds):
         say(f"{name} searches, fold {number + 1} of {len(drawn.folds)}")
         with engine.scope(f"{name}-{number}"):
-            chosen = f"{key} {scenario.searches[name]!r} fold {number}"
+            chosen = f"{key} {_chosen(scenario, name)} fold {number}"
             values = engine.remember("found", chosen, partial(_search, scenario, drawn, name, fold, engine))
         genotypes.append(Genotype.from_json(values["genotype"]))
         facts.append(values)
     return Cells(tuple(genotypes), tuple(facts))
 
 
+def _chosen(scenario: CellScenario, name: str) -> str:
+    """All settings of a search, those too that its own words leave out."""
+    method = scenario.searches[name]
+    hidden = [getattr(method, "augment", None), getattr(getattr(method, "recipe", None), "augment", None)]
+    return f"{method!r} {hidden} batches of {scenario.recipe.batch_size}"
+
+
 def _search(scenario: CellScenario, drawn: Drawn, name: str, fold: Any, engine: Engine) -> dict[str, Any]:
     size = batch_size_for(len(fold.weights), scenario.recipe.batch_size)
     data = tuple(Batches(TensorDataset(*drawn.part(rows)), size) for rows in (fold.weights, fold.architecture))
-    started = time.process_time()
+    clock = _Clock(engine)
     found = search(scenario.space, data, scenario.searches[name], engine)
     shown = [row["search"] for row in found.history if "search" in row]
     return {
@@ -87,8 +95,25 @@ def _search(scenario: CellScenario, drawn: Drawn, name: str, fold: Any, engine: 
         "decided": min(found.decidedness.values()) if found.decidedness else None,
         "course": [min(each["decidedness"].values()) for each in shown],
         "course_steps": [each["architecture_steps"] for each in shown],
-        "cpu_seconds": time.process_time() - started,
+        "cpu_seconds": clock.seconds(),
     }
+
+
+class _Clock:
+    """CPU seconds of this process since it was made; not known where a part was done by one that was killed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.earlier, self.started = engine, engine.resumed_seconds, time.process_time()
+
+    def seconds(self) -> float | None:
+        """None where they aren't known."""
+        return time.process_time() - self.started if self.engine.resumed_seconds == self.earlier else None
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    """Of those that are known; not a number where none is."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def trained(
@@ -109,7 +134,7 @@ def trained(
         "accuracy": judged.accuracy,
         "uf1": judged.uf1,
         "uar": judged.uar,
-        "train_cpu_seconds": float(np.mean(seconds)),
+        "train_cpu_seconds": _mean(seconds),
     }
 
 
@@ -124,9 +149,9 @@ def _train(scenario: CellScenario, drawn: Drawn, fold: Any, build: Build, engine
     network = engine.new_model(build)
     recipe = scenario.recipe
     batches = Batches(TensorDataset(*drawn.part(fold.train)), batch_size_for(len(fold.train), recipe.batch_size))
-    started = time.process_time()
+    clock = _Clock(engine)
     train(network, batches, engine, recipe)
-    seconds = time.process_time() - started
+    seconds = clock.seconds()
     images, _ = drawn.part(fold.test)
     with torch.no_grad(), evaluating(network):
         told = torch.cat([network(part.to(engine.device)).argmax(1).cpu() for part in images.split(_AT_ONCE)])
@@ -140,6 +165,7 @@ def costs_of(builds: Mapping[str, Sequence[Build]], drawn: Drawn) -> dict[str, d
         costs = [cost_report(build(), drawn.shape) for build in dict.fromkeys(each)]
         found[name] = {
             "parameters": float(np.mean([cost.parameters for cost in costs])),
+            "most_parameters": float(max(cost.parameters for cost in costs)),
             "macs": float(np.mean([cost.macs for cost in costs])),
             "latency": float(np.mean([cost.latency_seconds[1, 1] for cost in costs])),
         }
@@ -158,8 +184,12 @@ def by_chance(rows: Sequence[Mapping[str, float]]) -> Scored:
 
 def _of_search(figures: dict[str, float], cells: Cells) -> Scored:
     facts = cells.facts
-    found = {"search_cpu_seconds": float(np.mean([each["cpu_seconds"] for each in facts]))}
+    found = {"search_cpu_seconds": _mean([each["cpu_seconds"] for each in facts])}
     if facts[0]["decided"] is not None:
         found |= {name: float(np.mean([each[name] for each in facts])) for name in ("decided", "steps")}
-    course = {"decided": np.mean([each["course"] for each in facts], 0).tolist(), "steps": facts[0]["course_steps"]}
+    course = {
+        "decided": np.mean([each["course"] for each in facts], 0).tolist(),
+        "steps": facts[0]["course_steps"],
+        "decided_each": [each["decided"] for each in facts],
+    }
     return Scored(figures | found, course if course["steps"] else {})

@@ -1,8 +1,9 @@
 """What the study of searches compares: images, spaces, searches and rivals, for each set of data.
 
-Digits and the photographs of CIFAR-10 have one division each; faces have folds by person, and a search is made in each of them,
-on two halves of that fold's training persons. Settings were chosen on other seeds than those of the study (from 100 on): of
-digits and CIFAR-10 that is another division, of faces another one of the same persons, and of clips other motions as well.
+Digits and the photographs of CIFAR-10 have the test images that they come with, the same for every seed, which halves the
+training images for the search; faces have folds by person, and a search is made in each of them, on two halves of that fold's
+training persons. Epochs, widths and the stride of the stem were chosen on clips of seeds from 100 on (other motions and folds
+of the same persons), and used for all; those of digits, CIFAR-10 and London faces were not tuned, but for what they may cost.
 """
 
 import hashlib
@@ -31,7 +32,15 @@ from expunge.search import (
     SmallResNet,
     ZeroCost,
 )
-from expunge.search.faces import Augmentation, Fold, SyntheticMicroExpressions, dynamic_image, person_folds, read_london
+from expunge.search.faces import (
+    Augmentation,
+    Fold,
+    MicroSettings,
+    SyntheticMicroExpressions,
+    dynamic_image,
+    person_folds,
+    read_london,
+)
 from expunge.studies.searching_data import scaled, scaling_of
 from expunge.studies.study import Budget
 
@@ -91,6 +100,7 @@ class CellScenario:
         hands: from nothing to a network that people made, by the name of its row.
         recipe: of all trainings.
         draw: from a seed to images and folds.
+        made: how images come about, in words.
     """
 
     title: str
@@ -100,12 +110,14 @@ class CellScenario:
     hands: Mapping[str, Callable[[], nn.Module]]
     recipe: Recipe
     draw: Callable[[int], Drawn]
+    made: str = "scaled by mean and deviation of each channel of the training images"
 
     def words(self) -> str:
         """What was done."""
         drawn = self.draw(0)
         fold = drawn.folds[0]
-        counts = f"{len(fold.weights):,} + {len(fold.architecture):,} images search, {len(fold.test):,} test"
+        about = "about " if len(drawn.folds) > 1 else ""
+        counts = f"{about}{len(fold.weights):,} + {len(fold.architecture):,} images search, {about}{len(fold.test):,} test"
         persons = "" if drawn.persons is None else f", none of whose {len(set(drawn.persons.tolist()))} persons is in two parts"
         folds = f", in each of {len(drawn.folds)} folds" if len(drawn.folds) > 1 else ""
         return f"{' x '.join(map(str, drawn.shape))} images of {len(drawn.classes)} classes; {counts}{folds}{persons}"
@@ -116,8 +128,16 @@ class CellScenario:
             "space": repr(self.space),
             "searches": {name: repr(method) for name, method in self.searches.items()},
             "random cells": self.randoms,
+            "people's networks": {name: _shown(build) for name, build in self.hands.items()},
             "training": f"{self.recipe!r}, {self.recipe.augment!r}",
+            "images": self.words(),
+            "made by": self.made,
         }
+
+
+def _shown(build: Callable[[], nn.Module]) -> str:
+    network = build()
+    return f"{type(network).__name__}, {sum(each.numel() for each in network.parameters()):,} parameters"
 
 
 def digits(budget: Budget) -> CellScenario:
@@ -153,7 +173,8 @@ def london(budget: Budget) -> CellScenario:
     space = CellSpace(classes=2, channels=8, stem_stride=2)
     recipe = Recipe(epochs={"quick": 30, "full": 60}[budget], batch_size=_BATCH, augment=Augmentation(shift=2))
     shape = (1, _LONDON_SIDE, _LONDON_SIDE)
-    return CellScenario("London faces", space, _searches(), 5, _hands(shape, 2), recipe, draw)
+    made = f"{_LONDON_SIDE} pixels a side, {_LONDON_FOLDS} folds, each image scaled by itself"
+    return CellScenario("London faces", space, _searches(), 5, _hands(shape, 2), recipe, draw, made)
 
 
 def clips(budget: Budget) -> CellScenario:
@@ -176,7 +197,8 @@ def clips(budget: Budget) -> CellScenario:
     if budget == "full":
         hands[REFERENCE] = partial(MobileNetV3Small, shape, 3)
     randoms = {"quick": 0, "full": 5}[budget]
-    return CellScenario(CLIPS, space, {FOUND: PCDarts(epochs=20, partial=2)}, randoms, hands, recipe, draw)
+    made = f"{MicroSettings()!r}, the seed's; dynamic images by running means, each scaled by itself; {FOLDS} folds"
+    return CellScenario(CLIPS, space, {FOUND: PCDarts(epochs=20, partial=2)}, randoms, hands, recipe, draw, made)
 
 
 def _searches() -> dict[str, SearchMethod]:
