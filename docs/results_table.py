@@ -78,6 +78,7 @@ COLUMNS: dict[str, tuple[str, float, int | None]] = {
     "membership_auc": ("attack AUC", 1, 3),
     "membership_two_sided": ("attack, two-sided", 1, 3),
     "lira_auc": ("LiRA AUC", 1, 3),
+    "rmia_auc": ("RMIA AUC", 1, 3),
     "tow": ("ToW", 1, 3),
     "relearn_steps": ("relearn steps", 1, 0),
     "macs": ("MACs, millions", 1e-6, 1),
