@@ -30,7 +30,7 @@ from expunge.search.gradient_search import GradientSearch
 from expunge.studies.machine import fitting_threads, machine
 from expunge.studies.search_cells import compared
 from expunge.studies.search_forgetting import Augmented, forgotten, methods_for
-from expunge.studies.search_scenarios import CLIPS, FOLDS, FOUND, CellScenario, cifar10, clips, digits, london
+from expunge.studies.search_scenarios import CLIPS, FOLDS, FOUND, WIDE, CellScenario, cifar10, clips, digits, london
 from expunge.studies.study import Budget, FigureStudied, Study, check_seeds
 
 CONTROLS = "controls of the synthetic clips"
@@ -158,7 +158,7 @@ def _remarks(case: FigureCase, scenarios: list[CellScenario]) -> list[str]:
     return [
         *(chance_words(case, name, scenario.randoms) for name in scenario.searches if RANDOM in case.methods),
         *(decided_words(case, name, method.warn_below) for name, method in by_gradients.items()),
-        *hand_words(case, FOUND),
+        *(words for name in (FOUND, WIDE) if name in case.methods for words in hand_words(case, name)),
     ]
 
 
@@ -187,7 +187,11 @@ def _json(evidence: FigureEvidence, data: str, budget: Budget, seeds: int) -> di
         for case in evidence.cases
         if RANDOM in case.methods
     }
-    hands = {case.title: by_hand(case, FOUND) for case in evidence.cases if FOUND in case.methods}
+    hands = {
+        case.title: {name: by_hand(case, name) for name in (FOUND, WIDE) if name in case.methods}
+        for case in evidence.cases
+        if FOUND in case.methods
+    }
     return {
         "study": "search",
         "data": data,
