@@ -13,10 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from expunge.audits import (
+    RMIA,
     Accuracy,
     Anamnesis,
     Audit,
     Distance,
+    LiRA,
     Membership,
     Probability,
     Probe,
@@ -151,7 +153,7 @@ def test_every_audit_of_the_task_gives_all_its_figures_and_explains_them(of):
             expected = set(audit.figures)
             if isinstance(audit, Accuracy):  # of links Probability says it, and of single nodes none are alike
                 expected = set() if of is links else {name for name in expected if "holdout_forget" not in name}
-            if isinstance(audit, Probe):
+            if isinstance(audit, Probe | LiRA | RMIA):  # these train models, and are asked for
                 expected = set()
             assert found.keys() == expected, audit.name
             assert all(math.isfinite(figure.value) and math.isfinite(figure.ideal) for figure in found.values()), audit.name
@@ -161,7 +163,15 @@ def test_each_task_has_the_audits_that_make_sense_for_it():
     kinds = {of.__name__: {audit.name for audit in default_audits(of().task)} for of in (links, nodes)}
     both = {"accuracy", "multiply-accumulates", "membership", "relearning", "anamnesis", "run-time"}
     assert kinds["links"] == both | {"probability", "link-auc", "link-change"}
-    assert kinds["nodes"] == both | {"tow", "zero-retrain", "distance", "probe"}
+    assert kinds["nodes"] == both | {"tow", "zero-retrain", "distance", "probe", "lira", "rmia"}
+
+
+def test_attacks_with_shadow_models_say_that_they_know_nothing_of_nodes():
+    made = nodes()
+    for attack in (LiRA(2), RMIA(2)):
+        found = attack(made.original, made.references)
+        assert found.keys() == {f"{attack.name}_auc"}
+        assert found[f"{attack.name}_auc"].value is None and "nodes of a graph" in found[f"{attack.name}_auc"].note
 
 
 @WORLDS

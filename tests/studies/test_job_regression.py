@@ -113,7 +113,7 @@ def test_the_same_method_may_come_with_and_without_it():
 
 def test_a_method_that_knows_no_recipe_names_those_that_do():
     able = [name for name, method in METHODS.items() if hasattr(method, "from_recipe")]
-    assert set(able) == {"amun", "blindspot", "graph-eraser", "rec-eraser", "shrink-perturb"}
+    assert set(able) == {"amun", "blindspot", "eu-k", "graph-eraser", "rec-eraser", "shrink-perturb"}
     message = fault(with_methods("ssd, {method: scrub, like_training: true}"), 4, "methods.1")
     assert message == f"like_training is for {', '.join(able)}; scrub has settings of its own"
     assert made(with_methods("{method: scrub, like_training: false}")) == made(with_methods("scrub"))
