@@ -9,29 +9,27 @@ names one of `SETS`.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
-from torch import nn
 
 from expunge.data import available
 from expunge.engine import Engine
 from expunge.errors import BadFile, BadSetting
-from expunge.report.figure_study import FigureCase, FigureEvidence, Scored, figures_json
+from expunge.report.figure_study import FigureCase, FigureEvidence, Scored
 from expunge.report.search_study import RANDOM, by_hand, chance_words, decided_words, hand_words, over_chance, search_evidence
 from expunge.report.study_json import plain
 from expunge.search.faces import MicroSettings, control_scores, read_london
 from expunge.search.faces.linear import COMPONENTS, PENALTY
 from expunge.search.gradient_search import GradientSearch
-from expunge.studies.machine import fitting_threads, machine
+from expunge.studies.machine import machine
 from expunge.studies.search_cells import compared
 from expunge.studies.search_forgetting import Augmented, forgotten, methods_for
 from expunge.studies.search_scenarios import CLIPS, FOLDS, FOUND, WIDE, CellScenario, cifar10, clips, digits, london
-from expunge.studies.study import Budget, FigureStudied, Study, check_seeds
+from expunge.studies.study import Budget, FigureStudy
 
 CONTROLS = "controls of the synthetic clips"
 LEAVING = {"a person withdraws": 1, "ten persons withdraw": 10}
@@ -41,41 +39,17 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class SearchStudy(Study):
+class SearchStudy(FigureStudy):
     """See the module."""
 
     default_data: ClassVar[str] = "digits"
 
-    def run(
-        self,
-        seeds: int = 1,
-        budget: Budget = "quick",
-        data: str | None = None,
-        folder: str | Path | None = None,
-        device: Literal["cpu", "cuda", "auto"] = "cpu",
-        say: Say = lambda line: None,
-    ) -> FigureStudied:
-        check_seeds(seeds)
-        with fitting_threads(nn.Identity()):
-            return self._run(seeds, budget, data, folder, device, say)
-
-    def _run(
-        self,
-        seeds: int,
-        budget: Budget,
-        data: str | None,
-        folder: str | Path | None,
-        device: Literal["cpu", "cuda", "auto"],
-        say: Say,
-    ) -> FigureStudied:
+    def compared(self, engines: Sequence[Engine], budget: Budget, data: str | None, say: Say) -> tuple[FigureEvidence, str]:
         scenarios, notes = self.scenarios(data, budget)
         found: dict[str, list[dict[str, Scored]]] = {}
-        engine = Engine(0, device)
-        for seed in range(seeds):
-            work = None if folder is None else Path(folder) / "work" / f"seed-{seed}"
-            engine = Engine(seed, device, folder=work)
+        for engine in engines:
             for scenario in scenarios:
-                for title, rows in _cases(scenario, engine, partial(_said, say, f"seed {seed}, {scenario.title}")):
+                for title, rows in _cases(scenario, engine, partial(_said, say, f"seed {engine.seed}, {scenario.title}")):
                     found.setdefault(title, []).append(rows)
         words = {scenario.title: scenario.words() for scenario in scenarios} | _WORDS
         cases = [FigureCase(title, words[title], rows) for title, rows in found.items()]
@@ -84,11 +58,30 @@ class SearchStudy(Study):
             cases,
             {case.title: remarks for case in cases if (remarks := _remarks(case, scenarios))},
             notes,
-            self.command(data, budget, seeds),
-            machine(engine),
+            self.command(data, budget, len(engines)),
+            machine(engines[-1]),
             {scenario.title: scenario.settings() for scenario in scenarios} | _forgetting_settings(scenarios),
         )
-        return FigureStudied(evidence, _json(evidence, "-".join(data for data in _names(scenarios)), budget, seeds))
+        return evidence, "-".join(scenario.title.replace(" ", "-") for scenario in scenarios)
+
+    def seconds(self, case: FigureCase, method: str) -> list[float]:
+        """Of the CPU to train a network, or of the clock to make one."""
+        found = [case.mean(method, metric) for metric in ("train_cpu_seconds", "seconds")]
+        return [value for value in found if not np.isnan(value)]
+
+    def more(self, evidence: FigureEvidence) -> dict[str, Any]:
+        """Each search beside chance, and found cells beside people's networks."""
+        of_chance = {
+            case.title: {name: over_chance(case, name) for name in case.methods if _searched(case, name)}
+            for case in evidence.cases
+            if RANDOM in case.methods
+        }
+        hands = {
+            case.title: {name: by_hand(case, name) for name in (FOUND, WIDE) if name in case.methods}
+            for case in evidence.cases
+            if FOUND in case.methods
+        }
+        return {"over_chance": plain(of_chance), "by_hand": plain(hands)}
 
     def scenarios(self, data: str | None, budget: Budget) -> tuple[list[CellScenario], list[str]]:
         """Which sets of images, and what a reader must know of them."""
@@ -168,42 +161,8 @@ def _forgetting_settings(scenarios: list[CellScenario]) -> dict[str, Any]:
     return {"forgetting": {name: repr(method) for name, method in methods.items()}} if methods else {}
 
 
-def _names(scenarios: list[CellScenario]) -> list[str]:
-    return [scenario.title.replace(" ", "-") for scenario in scenarios]
-
-
-def _json(evidence: FigureEvidence, data: str, budget: Budget, seeds: int) -> dict[str, Any]:
-    """As other studies have it; seconds are of the CPU, to train a network, or of the clock, to make one."""
-    seconds: dict[str, list[float]] = {}
-    for case in evidence.cases:
-        for name in case.methods:
-            for metric in ("train_cpu_seconds", "seconds"):
-                if not np.isnan(value := case.mean(name, metric)):
-                    seconds.setdefault(name, []).append(value)
-    chance: Mapping[str, Any] = {
-        case.title: {
-            name: over_chance(case, name) for name in case.methods if "search_cpu_seconds" in case.seeds[0][name].figures
-        }
-        for case in evidence.cases
-        if RANDOM in case.methods
-    }
-    hands = {
-        case.title: {name: by_hand(case, name) for name in (FOUND, WIDE) if name in case.methods}
-        for case in evidence.cases
-        if FOUND in case.methods
-    }
-    return {
-        "study": "search",
-        "data": data,
-        "budget": budget,
-        "seeds": seeds,
-        "machine": plain(evidence.machine),
-        "rows": figures_json(evidence),
-        "seconds": {name: plain(float(np.mean(values))) for name, values in seconds.items()},
-        "over_chance": plain(chance),
-        "by_hand": plain(hands),
-        "settings": plain(evidence.settings),
-    }
+def _searched(case: FigureCase, name: str) -> bool:
+    return "search_cpu_seconds" in case.seeds[0][name].figures
 
 
 def _said(say: Say, where: str, line: str) -> None:

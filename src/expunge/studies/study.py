@@ -15,9 +15,9 @@ from expunge.engine import Engine
 from expunge.errors import BadSetting
 from expunge.registry import Registered
 from expunge.report.evidence import Case, Evidence
-from expunge.report.figure_study import FigureEvidence, print_figures, write_figures
+from expunge.report.figure_study import FigureCase, FigureEvidence, figures_json, print_figures, write_figures
 from expunge.report.page import write_report
-from expunge.report.study_json import study_json
+from expunge.report.study_json import plain, study_json
 from expunge.report.terminal import print_summary
 from expunge.storage import write_json
 from expunge.studies.comparison import Comparison, to_case
@@ -109,6 +109,60 @@ class Study(Registered, ABC):
         words = ["expunge", "study", self.name, "--budget", budget, "--seeds", str(seeds)]
         words += ["--data", data] if data is not None else []
         return shlex.join(words + [word for name, value in given.items() for word in (f"--{name}", str(value))])
+
+
+@dataclass(frozen=True)
+class FigureStudy(Study):
+    """A study of figures by method. A subclass says what is compared."""
+
+    def run(
+        self,
+        seeds: int = 1,
+        budget: Budget = "quick",
+        data: str | None = None,
+        folder: str | Path | None = None,
+        device: Literal["cpu", "cuda", "auto"] = "cpu",
+        say: Callable[[str], None] = lambda line: None,
+    ) -> FigureStudied:
+        check_seeds(seeds)
+        work = None if folder is None else Path(folder) / "work"
+        engines = [Engine(seed, device, folder=None if work is None else work / f"seed-{seed}") for seed in range(seeds)]
+        with fitting_threads(nn.Identity()):
+            evidence, name = self.compared(engines, budget, data, say)
+        return FigureStudied(evidence, self._json(evidence, name, budget, seeds))
+
+    @abstractmethod
+    def compared(
+        self, engines: Sequence[Engine], budget: Budget, data: str | None, say: Callable[[str], None]
+    ) -> tuple[FigureEvidence, str]:
+        """What is found with each seed's engine, and what the data is called."""
+
+    @abstractmethod
+    def seconds(self, case: FigureCase, method: str) -> list[float]:
+        """What a method took in a case; none where that isn't known."""
+
+    def more(self, evidence: FigureEvidence) -> dict[str, Any]:
+        """What this study's JSON has beyond that of others."""
+        return {}
+
+    def _json(self, evidence: FigureEvidence, data: str, budget: Budget, seeds: int) -> dict[str, Any]:
+        """As other studies have it."""
+        found: dict[str, list[float]] = {}
+        for case in evidence.cases:
+            for method in case.methods:
+                if seconds := self.seconds(case, method):
+                    found.setdefault(method, []).extend(seconds)
+        return {
+            "study": self.name,
+            "data": data,
+            "budget": budget,
+            "seeds": seeds,
+            "machine": plain(evidence.machine),
+            "rows": figures_json(evidence),
+            "seconds": {method: plain(sum(values) / len(values)) for method, values in found.items()},
+            **self.more(evidence),
+            "settings": plain(evidence.settings),
+        }
 
 
 @dataclass(frozen=True)

@@ -7,24 +7,23 @@ holds none. Every generator learns the same rows.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from torch import nn
 
 from expunge.data.table import read_frame
 from expunge.data.whole_tables import WHOLE_TABLES
 from expunge.engine import Engine
 from expunge.errors import BadSetting
-from expunge.report.figure_study import FigureCase, FigureEvidence, Scored, figures_json
+from expunge.report.figure_study import FigureCase, FigureEvidence, Scored
 from expunge.report.study_json import plain
 from expunge.report.tabular_study import SPLIT, agreement, tabular_evidence
-from expunge.studies.machine import fitting_threads, machine
-from expunge.studies.study import Budget, FigureStudied, Study, check_seeds
+from expunge.studies.machine import machine
+from expunge.studies.study import Budget, FigureStudy
 from expunge.studies.tabular_scenarios import Drawn, TabularScenario, all_generators, halves, made
 from expunge.tabular import TabSynDex
 
@@ -37,7 +36,7 @@ _FEWEST = 100  # rows
 
 
 @dataclass(frozen=True)
-class TabularStudy(Study):
+class TabularStudy(FigureStudy):
     """See the module.
 
     Args:
@@ -48,45 +47,30 @@ class TabularStudy(Study):
 
     default_data: ClassVar[str] = "wine"
 
-    def run(
-        self,
-        seeds: int = 1,
-        budget: Budget = "quick",
-        data: str | None = None,
-        folder: str | Path | None = None,
-        device: Literal["cpu", "cuda", "auto"] = "cpu",
-        say: Callable[[str], None] = lambda line: None,
-    ) -> FigureStudied:
-        check_seeds(seeds)
-        with fitting_threads(nn.Identity()):
-            return self._run(seeds, budget, data, folder, device, say)
-
-    def _run(
-        self,
-        seeds: int,
-        budget: Budget,
-        data: str | None,
-        folder: str | Path | None,
-        device: Literal["cpu", "cuda", "auto"],
-        say: Callable[[str], None],
-    ) -> FigureStudied:
+    def compared(
+        self, engines: Sequence[Engine], budget: Budget, data: str | None, say: Callable[[str], None]
+    ) -> tuple[FigureEvidence, str]:
         scenarios, notes = self.scenarios(data, budget)
         found: dict[str, list[dict[str, Scored]]] = {scenario.name: [] for scenario in scenarios}
-        engine = Engine(0, device)
-        for seed in range(seeds):
-            work = None if folder is None else Path(folder) / "work" / f"seed-{seed}"
-            engine = Engine(seed, device, folder=work)
+        for engine in engines:
             for scenario in scenarios:
                 with engine.scope(scenario.name):
-                    rows = compared(scenario, engine, partial(_said, say, f"seed {seed}, {scenario.name}"))
+                    rows = compared(scenario, engine, partial(_said, say, f"seed {engine.seed}, {scenario.name}"))
                 found[scenario.name].append(rows)
         cases = [FigureCase(each.name, described(each), found[each.name]) for each in scenarios]
         settings = {
             each.name: {name: repr(make(each.draw(0).classes)) for name, make in each.generators.items()} for each in scenarios
         }
-        title = f"Study tabular on {' and '.join(found)}"
-        evidence = tabular_evidence(title, cases, notes, self.command(data, budget, seeds), machine(engine), settings)
-        return FigureStudied(evidence, _json(evidence, "-".join(found), budget, seeds))
+        title, command = f"Study tabular on {' and '.join(found)}", self.command(data, budget, len(engines))
+        return tabular_evidence(title, cases, notes, command, machine(engines[-1]), settings), "-".join(found)
+
+    def seconds(self, case: FigureCase, method: str) -> list[float]:
+        """Of the CPU, to learn the table."""
+        return [case.mean(method, "fit_cpu_seconds")]
+
+    def more(self, evidence: FigureEvidence) -> dict[str, Any]:
+        """Whether scores agree with other figures."""
+        return {"agreement": {case.title: plain(agreement(case)) for case in evidence.cases}}
 
     def scenarios(self, data: str | None, budget: Budget) -> tuple[list[TabularScenario], list[str]]:
         """Which tables, and what a reader must know of them."""
@@ -145,25 +129,6 @@ def _digest(drawn: Drawn) -> str:
         for values in (coded.numbers, coded.codes):
             digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
-
-
-def _json(evidence: FigureEvidence, data: str, budget: Budget, seeds: int) -> dict[str, Any]:
-    """As other studies have it; seconds are of the CPU, to learn the table."""
-    seconds: dict[str, list[float]] = {}
-    for case in evidence.cases:
-        for name in case.methods:
-            seconds.setdefault(name, []).append(case.mean(name, "fit_cpu_seconds"))
-    return {
-        "study": "tabular",
-        "data": data,
-        "budget": budget,
-        "seeds": seeds,
-        "machine": plain(evidence.machine),
-        "rows": figures_json(evidence),
-        "seconds": {name: plain(float(np.mean(values))) for name, values in seconds.items()},
-        "agreement": {case.title: plain(agreement(case)) for case in evidence.cases},
-        "settings": plain(evidence.settings),
-    }
 
 
 def _said(say: Callable[[str], None], where: str, line: str) -> None:

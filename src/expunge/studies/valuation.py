@@ -8,24 +8,21 @@ small network.
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import nn
 
 from expunge.data import Source, available, load
 from expunge.engine import Engine
 from expunge.errors import BadSetting
-from expunge.report.figure_study import FigureCase, FigureEvidence, Scored, figures_json
-from expunge.report.study_json import plain
+from expunge.report.figure_study import FigureCase, FigureEvidence, Scored
 from expunge.report.valuation_study import valuation_evidence
-from expunge.studies.machine import fitting_threads, machine
-from expunge.studies.study import Budget, FigureStudied, Study, check_seeds
+from expunge.studies.machine import machine
+from expunge.studies.study import Budget, FigureStudy
 from expunge.studies.valuation_scenarios import ONE_BY_ONE, Drawn, Labelled, Sizes, ValuationScenario, cheap, described, rivals
 from expunge.valuation import Utility, ValuationMethod
 from expunge.valuation.evaluation import curves, detect, stability
@@ -40,7 +37,7 @@ Make = Callable[[Utility], ValuationMethod]
 
 
 @dataclass(frozen=True)
-class ValuationStudy(Study):
+class ValuationStudy(FigureStudy):
     """See the module.
 
     Args:
@@ -51,49 +48,31 @@ class ValuationStudy(Study):
 
     default_data: ClassVar[str] = "digits"
 
-    def run(
-        self,
-        seeds: int = 1,
-        budget: Budget = "quick",
-        data: str | None = None,
-        folder: str | Path | None = None,
-        device: Literal["cpu", "cuda", "auto"] = "cpu",
-        say: Callable[[str], None] = lambda line: None,
-    ) -> FigureStudied:
-        check_seeds(seeds)
-        with fitting_threads(nn.Identity()):
-            return self._run(seeds, budget, data, folder, device, say)
-
-    def _run(
-        self,
-        seeds: int,
-        budget: Budget,
-        data: str | None,
-        folder: str | Path | None,
-        device: Literal["cpu", "cuda", "auto"],
-        say: Callable[[str], None],
-    ) -> FigureStudied:
+    def compared(
+        self, engines: Sequence[Engine], budget: Budget, data: str | None, say: Callable[[str], None]
+    ) -> tuple[FigureEvidence, str]:
         scenarios, notes = self.scenarios(data, budget)
         cases: dict[str, tuple[str, list[dict[str, Scored]]]] = {}
-        engine = Engine(0, device)
-        for seed in range(seeds):
-            work = None if folder is None else Path(folder) / "work" / f"seed-{seed}"
-            engine = Engine(seed, device, folder=work)
+        for engine in engines:
             for scenario in scenarios:
                 with engine.scope(scenario.source.name):
-                    drawn = scenario.draw(seed, engine)
-                    found = compared(drawn, scenario.methods, engine, partial(_said, say, seed))
+                    drawn = scenario.draw(engine.seed, engine)
+                    found = compared(drawn, scenario.methods, engine, partial(_said, say, engine.seed))
                 cases.setdefault(scenario.source.name, (described(drawn, scenario.source), []))[1].append(found)
         settings = {each.source.name: {"sizes": repr(each.sizes), "methods": list(each.methods)} for each in scenarios}
         evidence = valuation_evidence(
             f"Study valuation on {' and '.join(cases)}",
             [FigureCase(title, words, rows) for title, (words, rows) in cases.items()],
             notes,
-            self.command(data, budget, seeds),
-            machine(engine),
+            self.command(data, budget, len(engines)),
+            machine(engines[-1]),
             settings,
         )
-        return FigureStudied(evidence, _json(evidence, "-".join(cases), budget, seeds))
+        return evidence, "-".join(cases)
+
+    def seconds(self, case: FigureCase, method: str) -> list[float]:
+        """Of the CPU."""
+        return [case.mean(method, "cpu_seconds")]
 
     def scenarios(self, data: str | None, budget: Budget) -> tuple[list[ValuationScenario], list[str]]:
         """What is valued, and what a reader must know of it."""
@@ -177,24 +156,6 @@ def _digest(drawn: Drawn) -> str:
         for values in (part.X, part.y):
             digest.update(repr((values.shape, values.dtype.str)).encode() + np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
-
-
-def _json(evidence: FigureEvidence, data: str, budget: Budget, seeds: int) -> dict[str, Any]:
-    """As other studies have it; seconds are of the CPU."""
-    seconds: dict[str, list[float]] = {}
-    for case in evidence.cases:
-        for method in case.methods:
-            seconds.setdefault(method, []).append(case.mean(method, "cpu_seconds"))
-    return {
-        "study": "valuation",
-        "data": data,
-        "budget": budget,
-        "seeds": seeds,
-        "machine": plain(evidence.machine),
-        "rows": figures_json(evidence),
-        "seconds": {method: plain(float(np.mean(values))) for method, values in seconds.items()},
-        "settings": plain(evidence.settings),
-    }
 
 
 def _said(say: Callable[[str], None], seed: int, line: str) -> None:
