@@ -7,9 +7,10 @@ the study: the cut-off of SSD, which had failed on class 3, and the optimizer of
 CIFAR-10.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -33,7 +34,7 @@ from expunge.methods import (
 )
 from expunge.optimizers import Optimizer
 from expunge.requests import ForgetClass, ForgetFraction, Request
-from expunge.split import Batches
+from expunge.split import Batches, Split
 from expunge.studies.advice import recommended
 from expunge.studies.comparison import Comparison, compare, trained
 from expunge.studies.study import Budget, ComparisonStudy, Plan
@@ -65,35 +66,75 @@ class ClassificationStudy(ComparisonStudy):
         names = source.classes or classes_of(source.train)
         factory = models.build("mlp" if source.name == "digits" else "small-cnn", source)
         task = ClassificationTask(factory, len(names), tuple(names))
+        third = min(3, len(names) - 1)
         requests: dict[str, Request] = {
-            f"class {names[min(3, len(names) - 1)]}": ForgetClass(min(3, len(names) - 1)),
+            f"class {names[third]}": ForgetClass(third),
             "random 5 %": ForgetFraction(0.05, seed=0),
         }
-        splits = {
-            title: split_by(request, source.train, source.holdout, BATCH_SIZE, classes=tuple(names), validation=0.2)
+        originals: MutableMapping[Engine, tuple[nn.Module, float]] = WeakKeyDictionary()
+        cases = [
+            ClassificationScenario(title, source, task, request, methods_for(request), originals)
             for title, request in requests.items()
-        }
-        total = length(source.train)
-        forgotten = {
-            title: f"{requests[title].describe(total)} of {source.name}: {split.forget.examples:,} of {total:,}"  # type: ignore[attr-defined]
-            for title, split in splits.items()
-        }
-
-        def compare_all(engine: Engine, say: Callable[[str], None]) -> dict[str, Comparison]:
-            say("training the original")
-            everything = Batches(source.train, BATCH_SIZE)
-            original, seconds = trained(task, everything, RECIPE, engine)
-            found = {}
-            for title, split in splits.items():
-                say(f"{title}: retraining twice, {len(METHODS) + 1} methods, audits")
-                with engine.scope(title.replace(" ", "-").replace("%", "percent")):
-                    methods = methods_for(requests[title])
-                    found[title] = compare(original, task, split, methods, engine, retrain=RECIPE, original_seconds=seconds)
-            return found
-
+        ]
         with torch.device("meta"):
             network = factory()
-        return Plan(source.name, forgotten, _settings(source, network, budget), _notes(source), network, compare_all)
+        return Plan(source.name, cases, _settings(source, network, budget), _notes(source), network)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassificationScenario:
+    """One request to a classifier. All requests of a study are made to the same one.
+
+    Args:
+        title: names the case in reports, and its folder.
+        source: with classes.
+        task: how the model is read.
+        request: what must go.
+        methods: by the name of their row.
+        originals: those that were trained already, with their seconds; shared by the requests of a study.
+    """
+
+    title: str
+    source: Source
+    task: ClassificationTask
+    request: Request
+    methods: Mapping[str, Method]
+    originals: MutableMapping[Engine, tuple[nn.Module, float]] = field(default_factory=WeakKeyDictionary)
+
+    @property
+    def rows(self) -> Mapping[str, Any]:
+        """What serves the request, by the name of its row."""
+        return self.methods
+
+    def with_rows(self, rows: Mapping[str, Any]) -> "ClassificationScenario":
+        """The same with other rows."""
+        return replace(self, methods=rows)
+
+    @property
+    def forgotten(self) -> str:
+        """What must go, for people."""
+        total = length(self.source.train)
+        gone: int = self.split().forget.examples  # type: ignore[attr-defined]
+        return f"{self.request.describe(total)} of {self.source.name}: {gone:,} of {total:,}"
+
+    def split(self) -> Split:
+        """What must go, stays and was never seen; a fifth of the unseen may be looked at by methods."""
+        names = self.task.class_names
+        return split_by(self.request, self.source.train, self.source.holdout, BATCH_SIZE, classes=names, validation=0.2)
+
+    def compare(self, engine: Engine, say: Callable[[str], None]) -> Comparison:
+        """Train the original, retrain twice, unlearn by every method and audit all."""
+        if engine not in self.originals:
+            say("training the original")
+            self.originals[engine] = trained(self.task, Batches(self.source.train, BATCH_SIZE), RECIPE, engine)
+        original, seconds = self.originals[engine]
+        say(f"{self.title}: retraining twice, {len(self.methods)} methods, audits")
+        with engine.scope(self.title.replace(" ", "-").replace("%", "percent")):
+            return compare(original, self.task, self.split(), self.methods, engine, retrain=RECIPE, original_seconds=seconds)
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that was chosen, as plain values."""
+        return {"methods": {name: repr(method) for name, method in self.methods.items()}}
 
 
 def methods_for(request: Request) -> dict[str, Method]:
@@ -121,7 +162,6 @@ def _settings(source: Source, network: nn.Module, budget: Budget) -> dict[str, A
         "network": f"{type(network).__name__}, {sum(p.numel() for p in network.parameters()):,} parameters",
         "batch size": BATCH_SIZE,
         "recipe": repr(RECIPE),
-        "methods": {name: repr(method) for name, method in methods_for(ForgetClass(0)).items()},
         "relearning": repr(Relearning()),
         "budget": budget,
     }

@@ -7,7 +7,7 @@ samples that go, and CIFAR-10 with a narrow ResNet-18.
     expunge study continual --requests "L1 L2 U1 L3" --memory 100
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,9 +15,7 @@ from torch.utils.data import TensorDataset
 
 from expunge import models
 from expunge.data import Source, available, classes_of, load
-from expunge.engine import Engine
 from expunge.errors import BadSetting
-from expunge.studies.comparison import Comparison
 from expunge.studies.continual_scenarios import ContinualScenario, halved, learners
 from expunge.studies.study import Budget, ComparisonStudy, Plan
 from expunge.tasks import ClassificationTask
@@ -51,17 +49,12 @@ class ContinualStudy(ComparisonStudy):
             second, note = _second()
             scenarios += second
             notes.append(note)
-
-        def compare_all(engine: Engine, say: Callable[[str], None]) -> dict[str, Comparison]:
-            return {scenario.title: scenario.compare(engine, say) for scenario in scenarios}
-
         return Plan(
             source.name,
-            {scenario.title: scenario.forgotten for scenario in scenarios},
-            {scenario.title: scenario.settings() for scenario in scenarios} | {"budget": budget},
+            scenarios,
+            {"budget": budget},
             [each for each in notes if each],
             scenarios[0].task.new_model(),
-            compare_all,
         )
 
     def scenarios(self, source: Source, budget: Budget) -> Sequence[ContinualScenario]:

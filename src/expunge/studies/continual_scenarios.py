@@ -95,6 +95,8 @@ class ContinualScenario:
         memory: how many samples with logits take the bytes of everybody's memory.
         samples: of each class, for learning and for tests; all where there are fewer.
         learners: by the name of their row.
+        reference: the learner that makes the original, and the models that never learned what goes; the first of `learners`
+            when None.
     """
 
     title: str
@@ -106,6 +108,7 @@ class ContinualScenario:
     memory: int = 200
     samples: tuple[int, int] = (1_500, 500)
     learners: Mapping[str, ContinualLearner] = field(default_factory=lambda: learners())
+    reference: ContinualLearner | None = None
 
     @property
     def forgotten(self) -> str:
@@ -113,6 +116,15 @@ class ContinualScenario:
         split = self.draw(0)
         goes, stays = len(split.requests.data("forgotten")), len(split.requests.data("left"))  # type: ignore[arg-type]
         return f"{self.requests}: {goes:,} of {goes + stays:,} samples are forgotten"
+
+    @property
+    def rows(self) -> Mapping[str, Any]:
+        """What serves the request, by the name of its row."""
+        return self.learners
+
+    def with_rows(self, rows: Mapping[str, Any]) -> "ContinualScenario":
+        """The same with other rows."""
+        return replace(self, learners=rows, reference=self._reference)
 
     def draw(self, seed: int) -> StreamSplit:
         """The stream of one seed."""
@@ -129,7 +141,7 @@ class ContinualScenario:
     def compare(self, engine: Engine, say: Callable[[str], None]) -> Comparison:
         """Serve the stream by all learners, and audit what answers at its end."""
         split = self.draw(engine.seed)
-        ours = Serving(next(iter(self.learners.values())), self.memory)
+        ours = Serving(self._reference, self.memory)
         with engine.scope("".join(letter if letter.isalnum() else "-" for letter in self.title)):
             say(f"{self.title}: learning all, forgetting nothing")
             fresh = engine.new_model(self.task.new_model)
@@ -164,6 +176,10 @@ class ContinualScenario:
             "memory": f"the bytes of {self.memory} samples with logits",
             "learners": {name: repr(learner) for name, learner in self.learners.items()},
         }
+
+    @property
+    def _reference(self) -> ContinualLearner:
+        return self.reference or next(iter(self.learners.values()))
 
     @property
     def _each(self) -> int:

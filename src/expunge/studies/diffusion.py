@@ -5,14 +5,12 @@ with a text encoder is trained on them from fresh weights through the classes of
 without the concept. Any images with classes go in their place: `expunge study diffusion --data FOLDER --concept CLASS`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from expunge.data import load
-from expunge.engine import Engine
 from expunge.errors import BadSetting
-from expunge.studies.comparison import Comparison
 from expunge.studies.diffusion_scenarios import DIGITS, concept_names, concept_scenario
 from expunge.studies.drawn_scenario import DrawnScenario
 from expunge.studies.study import Budget, ComparisonStudy, Plan
@@ -36,17 +34,12 @@ class DiffusionStudy(ComparisonStudy):
 
     def plan(self, data: str | None, budget: Budget) -> Plan:
         scenarios = self._scenarios(data, budget)
-
-        def compare_all(engine: Engine, say: Callable[[str], None]) -> dict[str, Comparison]:
-            return {scenario.title: scenario.compare(engine, say) for scenario in scenarios}
-
         return Plan(
             data or self.default_data,
-            {scenario.title: scenario.forgotten for scenario in scenarios},
-            {scenario.title: scenario.settings() for scenario in scenarios} | {"budget": budget},
+            scenarios,
+            {"budget": budget},
             [],
             scenarios[0].task.new_model(),
-            compare_all,
         )
 
     def _scenarios(self, data: str | None, budget: Budget) -> Sequence[DrawnScenario]:

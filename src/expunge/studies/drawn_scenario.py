@@ -1,7 +1,7 @@
 """One case of a study in which each seed draws anew what is held out and what must go."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -37,6 +37,15 @@ class DrawnScenario:
     draw: Callable[[int], tuple[Any, Split]]
     forgotten: str
     audits: Sequence[Audit] | None = None
+
+    @property
+    def rows(self) -> Mapping[str, Any]:
+        """What serves the request, by the name of its row."""
+        return self.methods
+
+    def with_rows(self, rows: Mapping[str, Any]) -> "DrawnScenario":
+        """The same with other rows."""
+        return replace(self, methods=rows)
 
     def compare(self, engine: Engine, say: Callable[[str], None]) -> Comparison:
         """Train the original, retrain twice, unlearn by every method and audit all."""

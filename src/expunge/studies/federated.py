@@ -7,7 +7,7 @@ shares, two classes for each client, two clients at once, flipped labels, and CI
     expunge study federated --partition iid --attack flip
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, get_args
 
@@ -15,9 +15,7 @@ from torch.utils.data import TensorDataset
 
 from expunge import models
 from expunge.data import Source, available, classes_of, load
-from expunge.engine import Engine
 from expunge.errors import BadSetting
-from expunge.studies.comparison import Comparison
 from expunge.studies.federated_scenarios import Attack, FederatedScenario, Partition
 from expunge.studies.study import Budget, ComparisonStudy, Plan
 from expunge.tasks import ClassificationTask
@@ -54,17 +52,12 @@ class FederatedStudy(ComparisonStudy):
             notes.append(note)
         for scenario in scenarios:
             scenario.draw(0)  # what cannot be dealt out is refused before anything is trained
-
-        def compare_all(engine: Engine, say: Callable[[str], None]) -> dict[str, Comparison]:
-            return {scenario.title: scenario.compare(engine, say) for scenario in scenarios}
-
         return Plan(
             source.name,
-            {scenario.title: scenario.forgotten for scenario in scenarios},
-            {scenario.title: scenario.settings() for scenario in scenarios} | {"budget": budget},
+            scenarios,
+            {"budget": budget},
             [each for each in notes if each],
             scenarios[0].task.new_model(),
-            compare_all,
         )
 
     @property

@@ -9,7 +9,7 @@ settings of rivals are the published ones; a later stop of PGA, and a smaller sh
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -122,6 +122,15 @@ class FederatedScenario:
         who = "a client" if self.leaving == 1 else f"{self.leaving} clients"
         does = {"backdoor": " with a backdoor", "flip": " with flipped labels", "none": ""}[self.attack]
         return f"{who} of {self.clients}{does}; {len(self.train):,} training examples in all"
+
+    @property
+    def rows(self) -> Mapping[str, Any]:
+        """What serves the request, by the name of its row."""
+        return self.methods
+
+    def with_rows(self, rows: Mapping[str, Any]) -> "FederatedScenario":
+        """The same with other rows."""
+        return replace(self, methods=rows)
 
     def draw(self, seed: int) -> Drawn:
         """The federation of one seed, and who leaves."""

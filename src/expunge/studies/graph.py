@@ -7,15 +7,13 @@ can be certified. Any graph goes in its place:
     expunge study graph --data FILE.npz --fraction 0.05 --where in
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, get_args
 
 from expunge.data.graph_files import load_graph
 from expunge.data.graph_source import GraphSource
-from expunge.engine import Engine
 from expunge.errors import BadFile, BadRequest, BadSetting
-from expunge.studies.comparison import Comparison
 from expunge.studies.drawn_scenario import DrawnScenario
 from expunge.studies.graph_scenarios import Where, links, node_class, nodes
 from expunge.studies.study import Budget, ComparisonStudy, Plan
@@ -47,17 +45,12 @@ class GraphStudy(ComparisonStudy):
             raise BadSetting(f"study graph: --where is in, out or any, not {self.where!r}")
         source = _read(data or self.default_data, asked=data is not None)
         scenarios = self._scenarios(source, budget)
-
-        def compare_all(engine: Engine, say: Callable[[str], None]) -> dict[str, Comparison]:
-            return {scenario.title: scenario.compare(engine, say) for scenario in scenarios}
-
         return Plan(
             source.name,
-            {scenario.title: scenario.forgotten for scenario in scenarios},
-            {scenario.title: scenario.settings() for scenario in scenarios} | {"graph": repr(source.graph), "budget": budget},
+            scenarios,
+            {"graph": repr(source.graph), "budget": budget},
             [note for note in (source.note, _left_out(scenarios, self.where, budget)) if note],
             scenarios[0].task.new_model(),
-            compare_all,
         )
 
     def _scenarios(self, source: GraphSource, budget: Budget) -> Sequence[DrawnScenario]:

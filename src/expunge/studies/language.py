@@ -9,15 +9,13 @@ its files are there. Any questions go in their place, and a model of one's own t
 Nobody can retrain a model of one's own here: there is no gold then, and figures that need one are left out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from expunge.data.facts import Fact, read_facts
 from expunge.data.tofu import read_tofu
-from expunge.engine import Engine
 from expunge.errors import BadFile, BadSetting
-from expunge.studies.comparison import Comparison
 from expunge.studies.language_methods import language_methods
 from expunge.studies.language_scenarios import (
     LanguageScenario,
@@ -52,17 +50,12 @@ class LanguageStudy(ComparisonStudy):
                 f"study language: --data is personas or tofu, not {data!r}; other questions go by --facts and --retain"
             )
         scenarios, notes = self._scenarios(data, budget)
-
-        def compare_all(engine: Engine, say: Callable[[str], None]) -> dict[str, Comparison]:
-            return {scenario.title: scenario.compare(engine, say) for scenario in scenarios}
-
         return Plan(
             "questions" if self.facts else data or self.default_data,
-            {scenario.title: scenario.forgotten for scenario in scenarios},
-            {scenario.title: scenario.settings() for scenario in scenarios} | {"budget": budget},
+            scenarios,
+            {"budget": budget},
             notes,
             scenarios[0].original or scenarios[0].world(0)[0].new_model(),
-            compare_all,
         )
 
     def _scenarios(self, data: str | None, budget: Budget) -> tuple[Sequence[LanguageScenario], Sequence[str]]:

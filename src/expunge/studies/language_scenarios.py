@@ -59,6 +59,15 @@ class LanguageScenario:
     methods: Mapping[str, Method] = field(default_factory=lambda: language_methods())
     original: Any = None
 
+    @property
+    def rows(self) -> Mapping[str, Any]:
+        """What serves the request, by the name of its row."""
+        return self.methods
+
+    def with_rows(self, rows: Mapping[str, Any]) -> "LanguageScenario":
+        """The same with other rows."""
+        return replace(self, methods=rows)
+
     def compare(self, engine: Engine, say: Callable[[str], None]) -> Comparison:
         """Train the original, retrain twice, unlearn by every method and audit all."""
         task, split = self.world(engine.seed)

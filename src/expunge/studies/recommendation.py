@@ -7,15 +7,13 @@ where its file is there, without the methods that take as long as several traini
     expunge study recommendation --data pairs.csv --forget items --fraction 0.05
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
 from expunge.data.interaction_files import load_interactions
 from expunge.data.interaction_source import InteractionSource
-from expunge.engine import Engine
 from expunge.errors import BadFile, BadSetting
-from expunge.studies.comparison import Comparison
 from expunge.studies.drawn_scenario import DrawnScenario
 from expunge.studies.recommendation_scenarios import SEES_FEATURES, Forget, recommendation
 from expunge.studies.study import Budget, ComparisonStudy, Plan
@@ -53,19 +51,12 @@ class RecommendationStudy(ComparisonStudy):
             for place, source in enumerate(sources)
             for scenario in self._scenarios(source, budget, wanted, f" of {source.name}" if place else "")
         ]
-
-        def compare_all(engine: Engine, say: Callable[[str], None]) -> dict[str, Comparison]:
-            return {scenario.title: scenario.compare(engine, say) for scenario in scenarios}
-
         return Plan(
             "+".join(source.name for source in sources),
-            {scenario.title: scenario.forgotten for scenario in scenarios},
-            {scenario.title: scenario.settings() for scenario in scenarios}
-            | {source.name: repr(source.interactions) for source in sources}
-            | {"budget": budget},
+            scenarios,
+            {source.name: repr(source.interactions) for source in sources} | {"budget": budget},
             [note for note in (*notes, *(source.note for source in sources)) if note],
             scenarios[0].task.new_model(),
-            compare_all,
         )
 
     def _wanted(self) -> Forget | None:

@@ -6,16 +6,14 @@ ETTh1 (every window that holds an hour of winter, TiDE with quantiles). Any tabl
 regression --data FILE.csv --target COLUMN --forget "COLUMN <= VALUE"`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from expunge.data import Source, available, load
 from expunge.data.records import length
-from expunge.engine import Engine
 from expunge.errors import BadSetting
 from expunge.requests import Request, parse_comparison
-from expunge.studies.comparison import Comparison
 from expunge.studies.scenarios import ROWS_BY_HEART, Scenario, band, first_rows, forecast, pairs, records
 from expunge.studies.study import Budget, ComparisonStudy, Plan
 
@@ -41,18 +39,13 @@ class RegressionStudy(ComparisonStudy):
 
     def plan(self, data: str | None, budget: Budget) -> Plan:
         scenarios = self._scenarios(data, budget)
-
-        def compare_all(engine: Engine, say: Callable[[str], None]) -> dict[str, Comparison]:
-            return {scenario.title: scenario.compare(engine, say) for scenario in scenarios}
-
         names = list(dict.fromkeys(scenario.source.name for scenario in scenarios))
         return Plan(
             "+".join(names),
-            {scenario.title: scenario.forgotten() for scenario in scenarios},
-            {scenario.title: scenario.settings() for scenario in scenarios} | {"budget": budget},
+            scenarios,
+            {"budget": budget},
             list(dict.fromkeys(scenario.source.note for scenario in scenarios if scenario.source.note)),
             scenarios[0].task.new_model(),
-            compare_all,
         )
 
     def _scenarios(self, data: str | None, budget: Budget) -> Sequence[Scenario]:

@@ -76,10 +76,20 @@ class Scenario:
     methods: Mapping[str, Method]
     audits: tuple[Audit, ...] = ()
 
+    @property
+    def rows(self) -> Mapping[str, Any]:
+        """What serves the request, by the name of its row."""
+        return self.methods
+
+    def with_rows(self, rows: Mapping[str, Any]) -> "Scenario":
+        """The same with other rows."""
+        return replace(self, methods=rows)
+
     def split(self) -> Split:
         """What must go, stays and was never seen; a tenth of the unseen may be looked at by methods."""
         return split_by(self.request, self.source.train, self.source.holdout, self.batch_size, classes=(), validation=0.1)
 
+    @property
     def forgotten(self) -> str:
         """What must go, for people."""
         total = length(self.source.train)

@@ -3,10 +3,10 @@
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from rich.console import Console
 from torch import nn
@@ -167,7 +167,13 @@ class FigureStudy(Study):
 
 @dataclass(frozen=True)
 class ComparisonStudy(Study):
-    """A study of models that forget. A subclass says which data, which requests and which methods."""
+    """A study of models that forget. A subclass says which data, which requests and which methods.
+
+    Args:
+        methods: names of rows, with commas between them; all when None.
+    """
+
+    methods: str | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def plan(self, data: str | None, budget: Budget) -> "Plan":
@@ -183,9 +189,14 @@ class ComparisonStudy(Study):
         say: Callable[[str], None] = lambda line: None,
     ) -> Studied:
         check_seeds(seeds)
-        plan = self.plan(data, budget)
+        plan = self.chosen(data, budget)
         with fitting_threads(plan.network):
             return self._run(plan, seeds, budget, data, folder, device, say)
+
+    def chosen(self, data: str | None, budget: Budget) -> "Plan":
+        """The plan with the rows that `methods` names."""
+        plan = self.plan(data, budget)
+        return plan if self.methods is None else plan.only([name.strip() for name in self.methods.split(",")])
 
     def _run(
         self,
@@ -202,9 +213,9 @@ class ComparisonStudy(Study):
         for seed in range(seeds):
             work = None if folder is None else Path(folder) / "work" / f"{plan.data}-{budget}" / f"seed-{seed}"
             engine = Engine(seed, device, folder=work)
-            for title, comparison in plan.compare(engine, partial(_said, say, seed)).items():
-                found.setdefault(title, []).append(comparison)
-        cases = [to_case(comparisons, title, plan.forgotten[title]) for title, comparisons in found.items()]
+            for each in plan.cases:
+                found.setdefault(each.title, []).append(each.compare(engine, partial(_said, say, seed)))
+        cases = [to_case(found[title], title, forgotten) for title, forgotten in plan.forgotten.items()]
         title = f"Study {self.name} on {plan.data}"
         evidence = evidence_of(cases, title, plan.settings, engine, plan.notes, self.command(data, budget, seeds), seeds)
         return Studied(evidence, self._json(evidence, plan, budget, seeds))
@@ -232,25 +243,77 @@ def _said(say: Callable[[str], None], seed: int, line: str) -> None:
     say(f"seed {seed}: {line}")
 
 
+class PlannedCase(Protocol):
+    """One request to a model that is trained for it, with the methods that serve it."""
+
+    @property
+    def title(self) -> str:
+        """Names the case in reports, and its folder."""
+        ...
+
+    @property
+    def forgotten(self) -> str:
+        """What must go, for people."""
+        ...
+
+    @property
+    def rows(self) -> Mapping[str, Any]:
+        """What serves the request, by the name of its row."""
+        ...
+
+    def with_rows(self, rows: Mapping[str, Any]) -> "PlannedCase":
+        """The same with other rows."""
+        ...
+
+    def compare(self, engine: Engine, say: Callable[[str], None]) -> Comparison:
+        """Train the original, retrain twice, unlearn by every method and audit all."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that was chosen, as plain values."""
+        ...
+
+
 @dataclass(frozen=True)
 class Plan:
     """One study, made concrete.
 
     Args:
         data: what the data is called.
-        forgotten: for each case's title, what had to go, in words.
-        settings: everything that was chosen, as plain values.
+        cases: what is compared, in order.
+        more: settings beside those of the cases, as plain values.
         notes: what a reader must see first.
         network: one of the networks that are trained.
-        compare: for one seed's engine, the comparison of each case.
+        forgotten: for each case's title, what must go, for people.
     """
 
     data: str
-    forgotten: Mapping[str, str]
-    settings: Mapping[str, Any]
+    cases: Sequence[PlannedCase]
+    more: Mapping[str, Any]
     notes: Sequence[str]
     network: nn.Module
-    compare: Callable[[Engine, Callable[[str], None]], dict[str, Comparison]]
+    forgotten: Mapping[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # what cannot be served is refused here, before anything is trained
+        object.__setattr__(self, "forgotten", {case.title: case.forgotten for case in self.cases})
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that was chosen, as plain values."""
+        return {case.title: case.settings() for case in self.cases} | dict(self.more)
+
+    def only(self, rows: Sequence[str]) -> "Plan":
+        """With these rows alone, beside the original and the retrained models; in the order of the study.
+
+        Raises:
+            BadSetting: if no case has one of them.
+        """
+        known = dict.fromkeys(row for case in self.cases for row in case.rows)
+        if unknown := [row for row in rows if row not in known]:
+            raise BadSetting(f"there is no row {unknown[0]!r} in this study; there are {', '.join(known)}")
+        cases = [case.with_rows({name: row for name, row in case.rows.items() if name in rows}) for case in self.cases]
+        return replace(self, cases=cases)
 
 
 def mean_seconds(cases: Sequence[Case]) -> dict[str, float]:
