@@ -247,8 +247,9 @@ def test_files_that_make_no_sense_are_refused_before_anything_is_written(tmp_pat
         (["--nodes", "0"], "nodes"),
         (["--random", "-1"], "random and seed must be 0 or more"),
         (["--size", "2"], "size must be at least 8 pixels"),
-        (["--stem-stride", "2"], "images of 8 x 8 pixels are too small for a first convolution of stride 2"),
+        (["--stem-stride", "2"], "images of 8 x 8 pixels are too small for a stem of stride 2"),
         (["--stem-stride", "0"], "stem_stride"),
+        (["--stem-stride", "3"], "stem_stride is 1, 2 or 4, not 3"),
         (["--retrain-epochs", "0"], "epochs must be at least 1"),
     ],
 )

@@ -123,15 +123,21 @@ def test_macs_are_half_of_what_the_counter_counts():
     assert macs(CellSpace(classes=2).build(PRESETS["darts-v1"], auxiliary=True).train(), (1, 9, 9)) > 0
 
 
-def test_a_stem_of_stride_two_is_a_space_of_images_half_as_large():
-    halving = replace(SMALL, stem_stride=2)
+@pytest.mark.parametrize("stride", [2, 4])
+def test_a_stem_with_a_stride_is_a_space_of_smaller_images(stride):
+    halving = replace(SMALL, stem_stride=stride)
     for size in ((16, 16), (17, 18)):
         network = halving.build(genotype())
         assert macs(network, (1, *size)) == expected_cost(halving, size).of(genotype())
         inside = [network.stem(torch.zeros(2, 1, *size)), halving.supernet().stem(torch.zeros(2, 1, *size))]
-        assert all(each.shape[2:] == (-(-size[0] // 2), -(-size[1] // 2)) for each in inside)
-    with pytest.raises(BadSetting, match="stem_stride"):
-        replace(SMALL, stem_stride=0)
+        assert all(each.shape[2:] == (-(-size[0] // stride), -(-size[1] // stride)) for each in inside)
+        assert [layer.kernel_size for layer in network.stem if isinstance(layer, nn.Conv2d)] == [(3, 3)] * (stride // 2)
+
+
+def test_a_stem_has_a_stride_that_there_is():
+    for stride in (0, 3, 8):
+        with pytest.raises(BadSetting, match="stem_stride"):
+            replace(SMALL, stem_stride=stride)
 
 
 def test_a_cost_report_by_hand(tmp_path):

@@ -31,7 +31,9 @@ def search(
     nodes: Annotated[int, typer.Option(help="Of each cell.")] = 3,
     cells: Annotated[int, typer.Option(help="Of a network.")] = 3,
     channels: Annotated[int, typer.Option(help="Of each node before the first reduction.")] = 16,
-    stem_stride: Annotated[int, typer.Option(help="Of the first convolution; 2 costs about a quarter.")] = 1,
+    stem_stride: Annotated[
+        int, typer.Option(help="Of what stands before the cells, 1, 2 or 4; each doubling costs about a quarter.")
+    ] = 1,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Another setting of the method, NAME=VALUE; repeatable.")
     ] = None,

@@ -13,7 +13,7 @@ import torch
 from expunge.errors import BadSetting
 from expunge.models.checks import check_count
 from expunge.search.genotype import Gene, Genotype
-from expunge.search.network import CellNetwork, Place, places
+from expunge.search.network import STEM_STRIDES, CellNetwork, Place, places
 from expunge.search.operations import DARTS_OPERATIONS, NONE, OPERATIONS
 from expunge.search.supernet import Supernet
 
@@ -30,7 +30,7 @@ class CellSpace:
         channels: C, of each node before the first reduction.
         in_channels: of the images.
         stem: the stem's channels are so many times C.
-        stem_stride: of the stem: 2 halves images before the first cell, and costs to about a quarter.
+        stem_stride: of the stem: 2 halves images before the first cell, and costs to about a quarter; 4 halves them twice.
 
     Raises:
         BadSetting: if one of them makes no sense.
@@ -55,6 +55,10 @@ class CellSpace:
         object.__setattr__(self, "operations", tuple(self.operations))
         for name in ("classes", "nodes", "cells", "channels", "in_channels", "stem", "stem_stride"):
             check_count(name, getattr(self, name))
+        if self.stem_stride not in STEM_STRIDES:
+            raise BadSetting(
+                f"stem_stride is {', '.join(map(str, STEM_STRIDES[:-1]))} or {STEM_STRIDES[-1]}, not {self.stem_stride}"
+            )
         if self.classes < 2 or self.cells < 2:
             raise BadSetting(f"classes and cells must be at least 2, not {self.classes} and {self.cells}")
         if unknown := [name for name in self.operations if name not in OPERATIONS]:

@@ -3,7 +3,7 @@
     s_0 = s_1 = stem(x),    s_{k+1} = cell_k(s_{k-1}, s_k),    logits = head(mean over pixels of s_{L+1})
 
 The stem is a 3x3 convolution to `stem` * C channels; each reduction doubles the channels, and halves the image, as a stem of
-stride 2 does before the first cell.
+stride 2 does before the first cell. One of stride 4 is two convolutions of stride 2, the first to half as many channels.
 
 Drop path sets the output of an operation (other than a skip connection) to 0 for single examples, with a probability that rises
 as training goes on. The auxiliary head reads the cell at two thirds of the depth, and lends it a loss of its own in training.
@@ -20,7 +20,25 @@ from torch import Tensor, nn
 
 from expunge.models.convolutions import convolution
 from expunge.search.genotype import Gene, Genotype
-from expunge.search.operations import Halve, operation, pointwise
+from expunge.search.operations import Halve, norm, operation, pointwise
+
+STEM_STRIDES = (1, 2, 4)
+
+
+def stem_of(before: int, after: int, stride: int, affine: bool = True) -> nn.Sequential:
+    """What stands before the first cell: (n, before, h, w) -> (n, after, h / stride, w / stride), rounded up.
+
+    Args:
+        stride: one of `STEM_STRIDES`.
+        affine: whether normalisation has weights.
+    """
+    widths = [after] if stride < 4 else [-(-after // 2), after]
+    layers: list[nn.Module] = []
+    for width in widths:
+        layers += [nn.ReLU()] if layers else []
+        layers += [nn.Conv2d(before, width, 3, min(stride, 2), padding=1, bias=False), norm(width, affine)]
+        before = width
+    return nn.Sequential(*layers)
 
 
 @dataclass(frozen=True)
@@ -138,7 +156,7 @@ class CellNetwork(nn.Module):
         super().__init__()
         self.genotype, self.drop_path, self.drop_path_now = genotype, drop_path, drop_path
         self.in_channels = in_channels
-        self.stem = nn.Sequential(*convolution(in_channels, stem * channels, stem_stride))
+        self.stem = stem_of(in_channels, stem * channels, stem_stride)
         self.places = places(cells, channels, genotype.nodes, stem)
         self.cells = nn.ModuleList(Cell(place, genotype.cell(place.kind)) for place in self.places)
         self.head = nn.Linear(genotype.nodes * self.places[-1].channels, classes)

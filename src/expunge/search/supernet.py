@@ -27,8 +27,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from expunge.search.genotype import KINDS
-from expunge.search.network import Inputs, Place
-from expunge.search.operations import NONE, norm, operation
+from expunge.search.network import Inputs, Place, stem_of
+from expunge.search.operations import NONE, operation
 
 _SPREAD = 1e-3  # standard deviation of alpha and beta at the start, as in the authors' programs
 
@@ -150,8 +150,7 @@ class Supernet(nn.Module):
             for kind in KINDS:
                 self.architecture[f"beta_{kind}"] = nn.Parameter(_SPREAD * torch.randn(edges))
         stem = places[0].before[1]
-        first = nn.Conv2d(in_channels, stem, 3, stem_stride, padding=1, bias=False)
-        self.stem = nn.Sequential(first, norm(stem, affine=False))
+        self.stem = stem_of(in_channels, stem, stem_stride, affine=False)
         self.cells = nn.ModuleList(MixedCell(place, names, nodes, partial) for place in places)
         self.head = nn.Linear(nodes * places[-1].channels, classes)
 

@@ -61,7 +61,7 @@ class SearchPlan:
         nodes: of each cell.
         cells: of a network.
         channels: of each node before the first reduction.
-        stem_stride: of the first convolution; 2 halves images before the first cell.
+        stem_stride: 2 halves images before the first cell, 4 halves them twice.
         settings: others of the method, by name, as texts or values.
         cost_weight: of the expected cost in the architecture's loss; the method's own when None.
         max_skips: most skip connections in the normal cell; any when None.

@@ -17,6 +17,7 @@ from expunge.data import load
 from expunge.data.records import Source, length, targets_of
 from expunge.errors import BadFile, BadSetting
 from expunge.search.faces import person_folds, read_london
+from expunge.search.network import STEM_STRIDES
 
 TEST_PARTS = 5  # a fifth of persons or rows is the test
 FEWEST = 3  # images of a class: one for the test, and one for each half of the search
@@ -138,10 +139,10 @@ def divide(pictures: Pictures, seed: int, size: int | None = None, faces: bool =
 
 def check_size(shape: tuple[int, int, int], stem_stride: int) -> None:
     """Refuse images of which the stem and two reductions leave nothing to normalise."""
-    least = _SMALLEST * max(1, stem_stride)
-    if min(shape[1:]) < least:
+    least = _SMALLEST * stem_stride
+    if stem_stride in STEM_STRIDES and min(shape[1:]) < least:  # a stride that there isn't is refused by the space
         raise BadSetting(
-            f"images of {shape[1]} x {shape[2]} pixels are too small for a first convolution of stride {stem_stride}: they "
+            f"images of {shape[1]} x {shape[2]} pixels are too small for a stem of stride {stem_stride}: they "
             f"need {least} pixels a side"
         )
 
