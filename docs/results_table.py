@@ -1,6 +1,6 @@
 """Print a study's JSON as Markdown tables, one for each case: python docs/results_table.py study.json [METHOD ...]
 
-With methods, only those stand beside the original and the retrained models.
+With methods, only those stand beside the original and the retrained models. Of the study of everything it is one table.
 """
 
 import json
@@ -142,6 +142,8 @@ OF_MANY_FACTS = {"truth_ratio", "forget_quality"}  # shown where there are enoug
 
 def tables(study: dict[str, Any], chosen: Sequence[str] = ()) -> str:
     """All cases of a study; of its methods those that are chosen, or all."""
+    if study["study"] == "all":
+        return systems(study)
     found: dict[str, Rows] = {}
     for row in study["rows"]:
         if chosen and row["method"] not in (*chosen, "original", "retrained", "retrained-2"):
@@ -152,6 +154,21 @@ def tables(study: dict[str, Any], chosen: Sequence[str] = ()) -> str:
     searches = study["study"] == "search"
     columns = OF_SEARCHES if searches else COLUMNS
     return "\n".join(table(case, methods, columns, shown(methods, columns, searches)) for case, methods in found.items())
+
+
+def systems(study: dict[str, Any]) -> str:
+    """A line for each system."""
+    heads = ("system", "figure", "before", "target", "its method", "cost", "best rival", "cost")
+    lines = ["| " + " | ".join(heads) + " |", "|---|---|---:|---:|---|---:|---|---:|"]
+    for line in study["systems"]:
+        values = line["values"]
+        cells = [line["system"], line["figure"], *(f"{values[place]:.3f}" for place in ("before", "target"))]
+        for place in ("ours", "rival"):
+            missed, ratio = values[f"{place}_missed"], values[f"{place}_ratio"]
+            misses = "" if missed is None else f", misses {missed:.3g}"
+            cells += [f"`{line[place]}` {values[place]:.3f}{misses}", "-" if ratio is None else f"{ratio:.2g}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def shown(methods: Rows, columns: dict[str, Any], searches: bool) -> list[str]:

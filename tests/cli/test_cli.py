@@ -384,7 +384,7 @@ def test_study_writes_its_json(job):
     [
         (
             ("nothing",),
-            "unknown study 'nothing'; there are classification, continual, diffusion, federated, graph, language",
+            "unknown study 'nothing'; there are all, classification, continual, diffusion, federated, graph, language",
         ),
         (("classification", "--seeds", 0), "at least 1 seed"),
     ],

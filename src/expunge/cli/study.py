@@ -16,7 +16,7 @@ def study(
         str,
         typer.Argument(
             help="Which study: classification, regression, graph, recommendation, federated, continual, language, diffusion, "
-            "valuation, tabular or search.",
+            "valuation, tabular, search or all.",
             show_default=False,
         ),
     ],
@@ -25,6 +25,9 @@ def study(
         Literal["quick", "full"], typer.Option(help="quick: minutes on two cores; full: all the data.")
     ] = "quick",
     data: Annotated[str | None, typer.Option(help="A name or a path; the study's own data when not given.")] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Rows of models that forget, with commas between; all if not given.")
+    ] = None,
     target: Annotated[str | None, typer.Option(help="regression, valuation, tabular: column of a table to predict.")] = None,
     forget: Annotated[
         str | None,
@@ -47,6 +50,7 @@ def study(
     model: Annotated[str | None, typer.Option(help="language: folder of a model that knows them.")] = None,
     concept: Annotated[str | None, typer.Option(help="diffusion: the class that goes.")] = None,
     anchor: Annotated[str | None, typer.Option(help="diffusion: the class that stands in for it.")] = None,
+    workers: Annotated[int | None, typer.Option(help="all: parts that are worked on at a time; 2 if not given.")] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report, and for resuming.")] = None,
     device: Annotated[Literal["cpu", "cuda", "auto"], typer.Option(help="Where to train.")] = "cpu",
@@ -56,6 +60,8 @@ def study(
     from expunge.studies import STUDIES
 
     options = given(
+        methods=methods,
+        workers=workers,
         target=target,
         forget=forget,
         fraction=fraction,

@@ -1,6 +1,7 @@
 """Comparisons: one request, one job, or one study over seeds."""
 
 from expunge.registry import by_name
+from expunge.studies.all import AllStudy
 from expunge.studies.api import Result, audit, forget
 from expunge.studies.classification import ClassificationStudy
 from expunge.studies.continual import ContinualStudy
@@ -28,6 +29,7 @@ STUDIES = by_name(
         ValuationStudy,
         TabularStudy,
         SearchStudy,
+        AllStudy,
     )
 )
 
