@@ -42,7 +42,7 @@ def draw(seed: int) -> scenarios.Drawn:
 def tiny(title: str = "lights", randoms: int = 2) -> scenarios.CellScenario:
     searches = {"pc-darts": PCDarts(epochs=2, partial=2), "naswot": ZeroCost(candidates=3)}
     hands = {"hand-cnn": lambda: HandCNN(SHAPE, 2, 4)}
-    return scenarios.CellScenario(title, SPACE, searches, randoms, hands, Recipe(epochs=2, batch_size=8), draw, wide=8)
+    return scenarios.CellScenario(title, SPACE, searches, randoms, hands, Recipe(epochs=2, batch_size=8), draw)
 
 
 @pytest.fixture
@@ -65,7 +65,6 @@ def test_every_network_has_its_figures_and_chance_is_one_row(small, tmp_path):
     for name in ("pc-darts", "naswot", RANDOM, "hand-cnn"):
         assert 0 <= rows[name, "accuracy"] <= 1 and rows[name, "macs"] > 0 and rows[name, "train_cpu_seconds"] > 0
     assert rows["mobilenet-v3-small", "accuracy"] is None and rows["mobilenet-v3-small", "latency_share"] == 1
-    assert rows["pc-darts-wide", "macs"] > rows["pc-darts", "macs"] and rows["pc-darts-wide", "accuracy"] is not None
     assert rows["pc-darts", "decided"] is not None and rows["naswot", "decided"] is None
     assert rows[RANDOM, "deviation"] is not None and rows["pc-darts", "deviation"] is None
     assert (

@@ -157,7 +157,6 @@ class Searched(Part):
             searches={FOUND: whole.searches[FOUND]},
             hands=_some(whole.hands, self.few, budget),
             randoms=1,
-            wide=None,
             draw=partial(_folds_of, whole, self.folds if budget == "quick" else None),
         )
         found = cells_compared(scenario, engine, say)[0]

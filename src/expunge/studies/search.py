@@ -28,7 +28,7 @@ from expunge.search.gradient_search import GradientSearch
 from expunge.studies.machine import machine
 from expunge.studies.search_cells import compared
 from expunge.studies.search_forgetting import Augmented, forgotten, methods_for
-from expunge.studies.search_scenarios import CLIPS, FOLDS, FOUND, WIDE, CellScenario, cifar10, clips, digits, london
+from expunge.studies.search_scenarios import CLIPS, FOLDS, FOUND, CellScenario, cifar10, clips, digits, london
 from expunge.studies.study import Budget, FigureStudy
 
 CONTROLS = "controls of the synthetic clips"
@@ -76,11 +76,7 @@ class SearchStudy(FigureStudy):
             for case in evidence.cases
             if RANDOM in case.methods
         }
-        hands = {
-            case.title: {name: by_hand(case, name) for name in (FOUND, WIDE) if name in case.methods}
-            for case in evidence.cases
-            if FOUND in case.methods
-        }
+        hands = {case.title: {FOUND: by_hand(case, FOUND)} for case in evidence.cases if FOUND in case.methods}
         return {"over_chance": plain(of_chance), "by_hand": plain(hands)}
 
     def scenarios(self, data: str | None, budget: Budget) -> tuple[list[CellScenario], list[str]]:
@@ -151,7 +147,7 @@ def _remarks(case: FigureCase, scenarios: list[CellScenario]) -> list[str]:
     return [
         *(chance_words(case, name, scenario.randoms) for name in scenario.searches if RANDOM in case.methods),
         *(decided_words(case, name, method.warn_below) for name, method in by_gradients.items()),
-        *(words for name in (FOUND, WIDE) if name in case.methods for words in hand_words(case, name)),
+        *(hand_words(case, FOUND) if FOUND in case.methods else ()),
     ]
 
 

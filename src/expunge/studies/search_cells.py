@@ -22,7 +22,7 @@ from expunge.report.search_study import RANDOM
 from expunge.search import Genotype, MobileNetV3Small, cost_report, search, train
 from expunge.search.faces import scores
 from expunge.split import Batches
-from expunge.studies.search_scenarios import FOUND, REFERENCE, WIDE, CellScenario, Drawn
+from expunge.studies.search_scenarios import REFERENCE, CellScenario, Drawn
 from expunge.studies.searching import batch_size_for
 
 Say = Callable[[str], None]
@@ -46,8 +46,6 @@ def compared(scenario: CellScenario, engine: Engine, say: Say) -> tuple[dict[str
     builds: dict[str, list[Build]] = {
         name: [partial(scenario.space.build, genotype) for genotype in cells.genotypes] for name, cells in found.items()
     }
-    if scenario.wide is not None:
-        builds[WIDE] = [partial(scenario.space.build, genotype, scenario.wide) for genotype in found[FOUND].genotypes]
     generator = engine.generator("random cells")
     chances = [f"{RANDOM}-{place + 1}" for place in range(scenario.randoms)]
     for name in chances:
@@ -61,7 +59,6 @@ def compared(scenario: CellScenario, engine: Engine, say: Say) -> tuple[dict[str
         share = {"latency_share": cost["latency"] / costs[REFERENCE]["latency"]}
         rows[name] = rows.get(name, {}) | cost | share
     scored = {name: _of_search(rows[name], cells) for name, cells in found.items()}
-    scored |= {WIDE: Scored(rows[WIDE])} if WIDE in rows else {}
     scored |= {RANDOM: by_chance([rows[name] for name in chances])} if chances else {}
     return scored | {name: Scored(rows[name]) for name in (*scenario.hands, REFERENCE)}, found
 

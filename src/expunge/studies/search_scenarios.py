@@ -44,12 +44,11 @@ from expunge.search.faces import (
 from expunge.studies.searching_data import scaled, scaling_of
 from expunge.studies.study import Budget
 
-FOUND, WIDE, REFERENCE = "pc-darts", "pc-darts-wide", "mobilenet-v3-small"
+FOUND, REFERENCE = "pc-darts", "mobilenet-v3-small"
 CLIPS = "synthetic micro-expressions"
 FOLDS = 6
 _LONDON_FOLDS, _LONDON_SIDE = 5, 32
 _BATCH = 32  # of faces, of which there are few
-_WIDE = 20  # with more, some cells have above 150,000 parameters
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +101,6 @@ class CellScenario:
         recipe: of all trainings.
         draw: from a seed to images and folds.
         made: how images come about, in words.
-        wide: channels with which the cells of `FOUND` are trained once more, beside those of the space; not at all when None.
     """
 
     title: str
@@ -113,7 +111,6 @@ class CellScenario:
     recipe: Recipe
     draw: Callable[[int], Drawn]
     made: str = "scaled by mean and deviation of each channel of the training images"
-    wide: int | None = None
 
     def words(self) -> str:
         """What was done."""
@@ -131,7 +128,6 @@ class CellScenario:
             "space": repr(self.space),
             "searches": {name: repr(method) for name, method in self.searches.items()},
             "random cells": self.randoms,
-            "channels of the wide network": self.wide,
             "people's networks": {name: _shown(build) for name, build in self.hands.items()},
             "training": f"{self.recipe!r}, {self.recipe.augment!r}",
             "images": self.words(),
@@ -202,7 +198,7 @@ def clips(budget: Budget) -> CellScenario:
         hands[REFERENCE] = partial(MobileNetV3Small, shape, 3)
     randoms = {"quick": 0, "full": 5}[budget]
     made = f"{MicroSettings()!r}, the seed's; dynamic images by running means, each scaled by itself; {FOLDS} folds"
-    return CellScenario(CLIPS, space, {FOUND: PCDarts(epochs=20, partial=2)}, randoms, hands, recipe, draw, made, _WIDE)
+    return CellScenario(CLIPS, space, {FOUND: PCDarts(epochs=20, partial=2)}, randoms, hands, recipe, draw, made)
 
 
 def _searches() -> dict[str, SearchMethod]:
