@@ -340,3 +340,10 @@ def test_sizes_stay_with_other_batches_and_belong_to_the_digest():
     assert len({stream_digest(each) for each in (stream, Batches(data, 2), Batches(data, 2, sizes=[1, 2, 3, 5]))}) == 3
     with pytest.raises(BadSetting, match="sizes has 3 entries for 4 rows"):
         Batches(data, 2, sizes=[1, 2, 3])
+
+
+def test_a_single_number_that_is_spread_by_a_stride_of_nothing_has_a_digest():
+    spread = torch.tensor(3).expand(1)
+    assert spread.stride() == (0,) and stream_digest(spread) == stream_digest(torch.tensor([3]))
+    digests = [stream_digest(Batches(TensorDataset(values), 1)) for values in (spread, torch.tensor([3]), torch.tensor([4]))]
+    assert digests[0] == digests[1] != digests[2]

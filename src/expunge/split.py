@@ -309,6 +309,12 @@ def forget_share(split: Split) -> float:
     return float(forget / (forget + retain))
 
 
+def _bytes_of(values: torch.Tensor) -> bytes:
+    """Of any kind of number; one that lies in memory by a stride of 0 counts as contiguous, and must be copied all the same."""
+    flat = values.detach().cpu().reshape(-1).clone(memory_format=torch.contiguous_format)
+    return flat.view(torch.uint8).numpy().tobytes()
+
+
 def stream_digest(stream: Any) -> str:
     """A digest of what a stream holds: equal digests, equal batches.
 
@@ -321,11 +327,10 @@ def stream_digest(stream: Any) -> str:
         sizes = () if stream.sizes is None else (stream.sizes,)
         for tensor in (stream.indices, *content, *sizes):
             digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+            digest.update(_bytes_of(tensor))
         return digest.hexdigest()[:32]
     if isinstance(stream, torch.Tensor):
-        values = stream.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
-        return hashlib.blake2b(f"{stream.dtype} {tuple(stream.shape)}".encode() + values).hexdigest()[:32]
+        return hashlib.blake2b(f"{stream.dtype} {tuple(stream.shape)}".encode() + _bytes_of(stream)).hexdigest()[:32]
     if isinstance(own := getattr(stream, "digest", None), str):
         return own
     if is_dataclass(stream) and not isinstance(stream, type):
