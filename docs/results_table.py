@@ -85,6 +85,12 @@ COLUMNS: dict[str, tuple[str, float, int | None]] = {
     "rounds": ("rounds", 1, 0),
     "client_passes": ("passes of clients", 1, 0),
     "probe_accuracy": ("probe, %", 100, 1),
+    "probe_auc": ("probe AUC", 1, 3),
+    "forget_cka": ("CKA forgotten", 1, 3),
+    "holdout_cka": ("CKA unseen", 1, 3),
+    "forget_input_gradient_distance": ("input gradients", 1, 3),
+    "canary_auc": ("canaries, AUC", 1, 3),
+    "canary_exposure": ("exposure, bits", 1, 2),
     "task_incremental_accuracy": ("told, %", 100, 1),
     "learn_seconds": ("s / learn", 1, 1),
     "unlearn_seconds": ("s / forget", 1, 1),
@@ -135,6 +141,14 @@ OF_SEARCHES: dict[str, tuple[str, float, int | None]] = {
     "seconds": ("s", 1, 1),
     "seconds_ratio": ("time / retraining", 1, 2),
 }
+OF_SEQUENCES: dict[str, tuple[str, float, int | None]] = {
+    **{f"drift_{number}": (f"drift, {number}", 1, 2) for number in range(1, 11)},
+    **{f"farthest_{number}": (f"farthest, {number}", 1, 2) for number in range(1, 11)},
+    "forgotten": ("forgotten", 1, 3),
+    "unseen": ("unseen", 1, 3),
+    "membership_auc": ("attack AUC", 1, 3),
+    "seconds_ratio": ("time / retraining", 1, 2),
+}
 OF_FEDERATIONS = {"forget_kl", "clients_worst"}  # shown there alone
 OF_OTHERS = {"tow"}  # not shown there
 OF_MANY_FACTS = {"truth_ratio", "forget_quality"}  # shown where there are enough of them, as in TOFU, which has a utility
@@ -151,9 +165,32 @@ def tables(study: dict[str, Any], chosen: Sequence[str] = ()) -> str:
         case, _, metric = row["metric"].rpartition("/")
         case = case or study["data"]  # of a single case the title is left out
         found.setdefault(case, {}).setdefault(row["method"], {})[metric] = row
-    searches = study["study"] == "search"
-    columns = OF_SEARCHES if searches else COLUMNS
-    return "\n".join(table(case, methods, columns, shown(methods, columns, searches)) for case, methods in found.items())
+    own = {"search": OF_SEARCHES, "sequence": OF_SEQUENCES}.get(study["study"])
+    columns = own or COLUMNS
+    printed = [table(case, methods, columns, shown(methods, columns, own is not None)) for case, methods in found.items()]
+    return "\n".join(printed + ([when_to_retrain(study["rule"])] if study["study"] == "sequence" else []))
+
+
+def when_to_retrain(rule: dict[str, Any]) -> str:
+    """A line for each sequence of requests: from which request on the verdict fails on each seed, and when the rule fires."""
+    heads = {"fails_at": "verdict fails from", "fires_at": "rule fires at"}
+    heads |= {f"{limit}_fires_at": limit for limit in ("seconds", "score", "membership", "drift")}
+    lines = ["| " + " | ".join(["case", "method", *heads.values()]) + " |", "|---" * 2 + "|---:" * len(heads) + "|"]
+    for case, methods in rule["sequences"].items():
+        for name, found in methods.items():
+            cells = (", ".join("-" if value is None else f"{value:.0f}" for value in found[metric]) for metric in heads)
+            lines.append("| " + " | ".join([case, name, *cells]) + " |")
+    kept = {metric: rule["in_time"][metric] for metric in heads if metric in rule["in_time"]}
+    said = (
+        f"{heads[metric]} {each['in_time']} of {each['failed']}, {each['needlessly']} of {each['never_failed']}"
+        for metric, each in kept.items()
+    )
+    return (
+        "\n".join(lines)
+        + "\n\nIn time, of those that failed, and needlessly, of those that never did: "
+        + "; ".join(said)
+        + ".\n"
+    )
 
 
 def systems(study: dict[str, Any]) -> str:
@@ -171,11 +208,11 @@ def systems(study: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def shown(methods: Rows, columns: dict[str, Any], searches: bool) -> list[str]:
+def shown(methods: Rows, columns: dict[str, Any], everything: bool) -> list[str]:
     """Metrics that a method has, without those that mean nothing there."""
     measured = {metric for rows in methods.values() for metric, row in rows.items() if row["mean"] is not None}
     found = [metric for metric in columns if metric in measured]
-    if searches:
+    if everything:
         return found
     federated = "client_passes" in found
     found = [metric for metric in found if metric not in (OF_OTHERS if federated else OF_FEDERATIONS)]

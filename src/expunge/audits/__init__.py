@@ -5,6 +5,7 @@ from expunge.audits.anamnesis import Anamnesis
 from expunge.audits.audit import Audit, Figure, References, Subject
 from expunge.audits.backdoor import Backdoor
 from expunge.audits.balance import Balance
+from expunge.audits.canary import Canary, plant
 from expunge.audits.clients import Clients
 from expunge.audits.concealment import Concealment
 from expunge.audits.concept_attacks import ConceptAttacks
@@ -13,7 +14,9 @@ from expunge.audits.drawn_quality import DrawnQuality
 from expunge.audits.error import Error
 from expunge.audits.facts import Facts
 from expunge.audits.feature_recovery import FeatureRecovery
+from expunge.audits.feature_similarity import FeatureSimilarity
 from expunge.audits.hidden_states import HiddenStates
+from expunge.audits.input_gradient_distance import InputGradientDistance
 from expunge.audits.link_auc import LinkAUC
 from expunge.audits.link_change import LinkChange
 from expunge.audits.lira import LiRA
@@ -73,6 +76,9 @@ AUDITS = by_name(
         RMIA,
         ZeroRetrain,
         Probe,
+        FeatureSimilarity,
+        InputGradientDistance,
+        Canary,
         Relearning,
         Anamnesis,
         Distance,
@@ -90,6 +96,7 @@ __all__ = [
     "Audit",
     "Backdoor",
     "Balance",
+    "Canary",
     "Clients",
     "Concealment",
     "ConceptAttacks",
@@ -98,8 +105,10 @@ __all__ = [
     "Error",
     "Facts",
     "FeatureRecovery",
+    "FeatureSimilarity",
     "Figure",
     "HiddenStates",
+    "InputGradientDistance",
     "LiRA",
     "LinkAUC",
     "LinkChange",
@@ -125,4 +134,5 @@ __all__ = [
     "TokenMembership",
     "Work",
     "ZeroRetrain",
+    "plant",
 ]

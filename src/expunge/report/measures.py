@@ -135,6 +135,12 @@ _OTHER: dict[str, tuple[str, Kind]] = {
     "forget_activation_distance": ("activation distance, forgotten", "number"),
     "holdout_activation_distance": ("activation distance, unseen", "number"),
     "probe_accuracy": ("linear probe, unseen like the forgotten", "percent"),
+    "probe_auc": ("linear probe, AUC, forgotten / unseen", "number"),
+    "forget_cka": ("CKA of features with retrained, forgotten", "number"),
+    "holdout_cka": ("CKA of features with retrained, unseen", "number"),
+    "forget_input_gradient_distance": ("distance of input gradients, forgotten", "number"),
+    "canary_auc": ("canaries, AUC", "number"),
+    "canary_exposure": ("canaries, exposure in bits", "number"),
     "macs": ("multiply-accumulates", "count"),
     "seconds": ("time, seconds", "seconds"),
 }
