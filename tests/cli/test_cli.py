@@ -33,7 +33,7 @@ def job(tmp_path, monkeypatch):
     return tmp_path
 
 
-FOLDER = {"job.yaml", "model.safetensors", "models", "audit.json", "history.jsonl", "report.html"}
+FOLDER = {"job.yaml", "model.safetensors", "models", "audit.json", "history.jsonl", "report.html", "statement.html"}
 
 
 def call(*words):

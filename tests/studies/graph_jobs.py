@@ -7,7 +7,16 @@ from expunge.studies.job import parse_job
 from expunge.studies.run import prepare
 
 RUNNER = CliRunner()
-FOLDER = {"job.yaml", "request.json", "model.safetensors", "models", "audit.json", "history.jsonl", "report.html"}
+FOLDER = {
+    "job.yaml",
+    "request.json",
+    "model.safetensors",
+    "models",
+    "audit.json",
+    "history.jsonl",
+    "report.html",
+    "statement.html",
+}
 
 
 def of(request: str, data: str = "{name: karate}", methods: str = "[unlink]", more: str = "", model: str = "{name: gcn}"):

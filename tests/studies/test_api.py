@@ -36,6 +36,7 @@ def test_three_lines_forget_and_report(trained, tmp_path):
         "audit.json",
         "history.jsonl",
         "report.html",
+        "statement.html",
     }
     assert same_weights(load_weights(task().new_model(), report.parent / "model.safetensors"), result.model)
     case = json.loads((report.parent / "audit.json").read_text())["cases"][0]

@@ -79,7 +79,9 @@ def test_a_whole_run(files):
     write_facts("unseen.jsonl", tiny_language.unseen())
     told = []
     evidence = run_language(job("unseen: unseen.jsonl\ntitle: Two go\n"), "out", command="expunge forget", say=told.append)
-    names = {"job.yaml", "adapter", "anti-samples.jsonl", "transcript.json", "history.jsonl", "audit.json", "report.html"}
+    names = {"job.yaml", "adapter", "anti-samples.jsonl", "transcript.json", "history.jsonl", "audit.json", "report.html"} | {
+        "statement.html"
+    }
     assert {path.name for path in Path("out").iterdir()} == names
     # what was not known is said at once, and then each round
     assert told[0].startswith("Not known before, and so not forgotten either: 1 of the 3 facts, 'Where was <b>Zed</b> born?'")

@@ -25,7 +25,10 @@ from expunge.tasks import RecommendationTask
 from studies.graph_jobs import call, of
 from studies.graph_jobs import prepared as prepared_from
 
-FOLDER = {"job.yaml", "model.safetensors", "models", "audit.json", "history.jsonl", "report.html", "index.parquet"}
+FOLDER = {"job.yaml", "model.safetensors", "models", "audit.json", "history.jsonl", "report.html"} | {
+    "statement.html",
+    "index.parquet",
+}
 RANKING = {"recall", "ndcg", "unseen_recall", "list_overlap", "membership_auc", "forget_pair_auc", "holdout_pair_auc"}
 SHORT = "batch_size: 256\ntraining: {epochs: 2, optimizer: {learning_rate: 0.02}}\n"
 METHODS = "[{method: finetune, epochs: 1}, reset-rows]"

@@ -1,13 +1,15 @@
 """The verdict on each method: where its result differs from a retrained model by more than is allowed."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from expunge.report.evidence import Case, Row
 from expunge.report.measures import Kind, finite, listed, speed, with_unit
 from expunge.report.over_forgetting import over_forgetting
-from expunge.report.rules import Rule, rules
+from expunge.report.rules import KINDS, Rule, rules
+from expunge.report.rules import Kind as Fault
 
 _SLACK = 1 + 1e-9  # a distance of exactly the tolerance passes, whatever the last bit of a difference says
 _SOONER = 0.5  # share of the retrained model's relearning steps below which a reader is warned
@@ -155,6 +157,11 @@ def cautions(case: Case, seeds: int) -> list[str]:
             "steps that the retrained model needed. It may be hidden rather than gone: relearning is shown, but is no "
             "part of the verdict."
         )
+    if hidden := [row.name for row in case.methods if hides(row, case) and state(row, case) != "matches"]:
+        found.append(
+            f"{listed(hidden)} no longer answered the forgotten data as the original does, but learned it again in less than "
+            "half the steps that the retrained model needed: it is hidden rather than gone."
+        )
     if seeds < 2:
         found.append("All figures come from one seed; another seed gives other figures, and may give another verdict.")
     if len(case.methods) > 1 and matching(case):
@@ -163,6 +170,20 @@ def cautions(case: Case, seeds: int) -> list[str]:
             "it is that one matches by chance."
         )
     return found
+
+
+def kinds_of(missed: Iterable[Failure]) -> tuple[Fault, ...]:
+    """In which ways a model differs, by what its failures mean, in the order of :data:`~expunge.report.rules.KINDS`."""
+    found = {next((kind for kind, texts in KINDS.items() if each.meaning in texts), "other answers") for each in missed}
+    return tuple(kind for kind in get_args(Fault) if kind in found)
+
+
+def hides(row: Row, case: Case) -> bool:
+    """Whether a model no longer answers as if it knew the forgotten data, but learns it again in less than half the steps that
+    the retrained model needs. An attack may find traces all the same."""
+    gold, traces = case.role("retrained"), KINDS["traces remain"]
+    answers = [failure for failure in failures(row, case) or () if failure.metric != "membership_auc"]
+    return gold is not None and not any(each.meaning in traces for each in answers) and _relearns_sooner(row, gold)
 
 
 def _relearns_sooner(row: Row, gold: Row) -> bool:

@@ -18,7 +18,7 @@ from expunge.split import Split, stream_digest
 from expunge.storage import weights_hash
 from expunge.studies.advice import Predicts, recommended
 from expunge.studies.comparison import Comparison, compare, default_audits, examine, to_case
-from expunge.studies.run_folder import evidence_of, write_results
+from expunge.studies.run_folder import evidence_of, served, write_results
 from expunge.tasks import LinkPredictionTask, NodeClassificationTask, RecommendationTask, Task
 
 
@@ -78,8 +78,9 @@ class Result:
         return evidence_of([case], title, settings, self.engine, audits=self._audits or ())
 
     def report(self, folder: str | Path) -> Path:
-        """Write model.safetensors, audit.json, history.jsonl and report.html into `folder`; returns the report's path."""
-        return write_results(Path(folder), self.evidence, self.model, self.engine)
+        """Write model.safetensors, audit.json, history.jsonl, report.html and statement.html; returns the report's path."""
+        done = served(self.comparison, self.method.name)
+        return write_results(Path(folder), self.evidence, self.model, self.engine, done)
 
 
 def forget(

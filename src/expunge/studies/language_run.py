@@ -31,6 +31,7 @@ from expunge.studies.run_folder import (
     clear_folder,
     empty_folder,
     evidence_of,
+    served,
     write_record,
 )
 from expunge.tasks import LanguageTask
@@ -127,7 +128,7 @@ def _serve(job: LanguageJob, setup: LanguageSetup, folder: Path, overwrite: bool
     notes += [_TOO_LARGE] if _is_large(setup.model) else []
     evidence = _evidence(job, setup, comparison, engine, [*_warnings(job.methods), *notes], command)
     evidence = replace(evidence, transcript=tuple(_shown(transcript)))
-    write_record(folder, evidence, engine)
+    write_record(folder, evidence, engine, served(comparison, next(iter(models))))
     if engine.is_main:
         shutil.rmtree(folder / "work", ignore_errors=True)
     return evidence

@@ -25,7 +25,7 @@ from expunge.studies.graph_job import graph_parts, graph_task, read_graph, store
 from expunge.studies.job import Job, TaskSettings
 from expunge.studies.machine import fitting_threads
 from expunge.studies.recommendation_job import interaction_parts, interaction_task, write_index
-from expunge.studies.run_folder import JOB, check_folder, clear_folder, evidence_of, write_results
+from expunge.studies.run_folder import JOB, check_folder, clear_folder, evidence_of, served, write_results
 from expunge.tasks import (
     ClassificationTask,
     LinkPredictionTask,
@@ -196,7 +196,7 @@ def _serve(job: Job, setup: Setup, folder: Path, overwrite: bool, command: str) 
             write_weights(folder / "models" / f"{name}.safetensors", subject.model.state_dict())
     lists = write_index(folder, setup.source, setup.task, delivered, setup.split) if engine.is_main else ""
     evidence = _evidence(job, setup, comparison, engine, command, lists)
-    write_results(folder, evidence, delivered, engine)
+    write_results(folder, evidence, delivered, engine, served(comparison, job.deliver))
     if engine.is_main:
         shutil.rmtree(folder / "work", ignore_errors=True)
     return evidence

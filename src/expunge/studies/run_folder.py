@@ -1,8 +1,10 @@
 """The folder of a run: what was asked, what came out, and the proof."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,18 @@ from expunge.errors import BadFile
 from expunge.report.conclusion import conclusions
 from expunge.report.evidence import Case, Evidence
 from expunge.report.page import write_report
+from expunge.report.statement import Served, write_statement
 from expunge.report.verdict import failures, verdict
-from expunge.storage import write_json, write_text, write_weights
+from expunge.split import stream_digest
+from expunge.storage import weights_hash, write_json, write_text, write_weights
+from expunge.studies.comparison import ORIGINAL, Comparison
 from expunge.studies.machine import machine
 from expunge.studies.recommendation_job import INDEX
 
-JOB, AUDIT = "job.yaml", "audit.json"
+JOB, AUDIT, STATEMENT = "job.yaml", "audit.json", "statement.html"
 TRANSCRIPT, ANTI_SAMPLES = "transcript.json", "anti-samples"  # of language models; a file for each method that makes some
 _FOLDERS = ("work", "models", "model", "adapter")
-_FILES = ("model.safetensors", "history.jsonl", "report.html", "request.json", INDEX, TRANSCRIPT, JOB)
+_FILES = ("model.safetensors", "history.jsonl", "report.html", STATEMENT, "request.json", INDEX, TRANSCRIPT, JOB)
 
 
 def evidence_of(
@@ -41,19 +46,27 @@ def evidence_of(
     return Evidence(title, tuple(cases), explanations, settings, machine(engine), tuple(notes), command, seeds)
 
 
-def write_results(folder: Path, evidence: Evidence, model: nn.Module, engine: Engine) -> Path:
-    """Write model, audit, history and report; returns the report's path. Only the main process writes."""
+def served(comparison: Comparison, name: str) -> Served:
+    """What a statement says of the model of one row: hashes before and after, and a digest of the data."""
+    before, after = comparison.subjects[ORIGINAL].model, comparison.subjects[name]
+    data = hashlib.sha256(stream_digest(after.split).encode()).hexdigest()
+    return Served(name, weights_hash(before), weights_hash(after.model), data)
+
+
+def write_results(folder: Path, evidence: Evidence, model: nn.Module, engine: Engine, done: Served | None = None) -> Path:
+    """Write model, audit, history, report and statement; returns the report's path. Only the main process writes."""
     if engine.is_main:
         write_weights(folder / "model.safetensors", model.state_dict())
-    return write_record(folder, evidence, engine)
+    return write_record(folder, evidence, engine, done)
 
 
-def write_record(folder: Path, evidence: Evidence, engine: Engine) -> Path:
-    """Write audit, history and report; returns the report's path. Only the main process writes."""
+def write_record(folder: Path, evidence: Evidence, engine: Engine, done: Served | None = None) -> Path:
+    """Write audit, history, report and statement; returns the report's path. Only the main process writes."""
     report = folder / "report.html"
     if engine.is_main:
         write_text(folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in engine.history))
         write_report(evidence, report)
+        write_statement(evidence, folder / STATEMENT, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", done)
         write_json(folder / AUDIT, audit_json(evidence))  # last: its presence says that the folder is whole
     return report
 
