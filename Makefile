@@ -41,6 +41,7 @@ bench: $(VENV)/dev.done          ## measure the engine, graphs, recommenders, fe
 	$(BIN)/python benchmarks/shadow_attacks.py
 	$(BIN)/python benchmarks/sisa.py
 	$(BIN)/python benchmarks/repeated_models.py
+	$(BIN)/python benchmarks/power_check.py
 
 docs: $(VENV)/dev.done           ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
