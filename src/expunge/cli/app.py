@@ -9,6 +9,7 @@ import typer
 import yaml
 from rich.console import Console
 
+from expunge.cli.advise import advise
 from expunge.cli.common import AsJson, Out, Overwrite, given, speaks, told_on_stderr
 from expunge.cli.guard import GuardedGroup
 from expunge.cli.score import score
@@ -305,6 +306,7 @@ def tasks(as_json: AsJson = False) -> None:
     print_listing(TASKS, None, "task", as_json)
 
 
+app.command(epilog="Example: expunge advise job.yaml --seconds 600 --at-hand retain --out runs/advice")(advise)
 app.command(epilog="Example: expunge value customers.csv --target churn --rows leaving.csv --out runs/values")(value)
 app.command(epilog="Example: expunge score real.csv synthetic.csv --target income --holdout unseen.csv --out runs/score")(score)
 app.command(

@@ -1,6 +1,7 @@
 """Comparisons: one request, one job, or one study over seeds."""
 
 from expunge.registry import by_name
+from expunge.studies.advising import Advice, advise
 from expunge.studies.all import AllStudy
 from expunge.studies.api import Result, audit, forget
 from expunge.studies.classification import ClassificationStudy
@@ -33,4 +34,4 @@ STUDIES = by_name(
     )
 )
 
-__all__ = ["STUDIES", "Result", "Study", "audit", "forget"]
+__all__ = ["STUDIES", "Advice", "Result", "Study", "advise", "audit", "forget"]
