@@ -14,7 +14,7 @@ from expunge.audits import LiRA, Membership, References, Subject
 from expunge.audits.audit import PARTS
 from expunge.data import Target
 from expunge.engine import Engine
-from expunge.errors import BadSetting, WrongTask
+from expunge.errors import BadSetting
 from expunge.methods import Retrain
 from expunge.optimizers import Optimizer
 from expunge.split import Batches, Split
@@ -415,12 +415,3 @@ def test_a_batch_size_of_none_is_refused_before_anything_is_trained():
 def test_a_deviation_of_another_kind_is_refused():
     with pytest.raises(BadSetting, match=r"^LiRA needs variance 'global' or 'per-example', not 'fixed'$"):
         LiRA(variance="fixed")
-
-
-def test_a_task_of_another_kind_is_refused_by_name(web):
-    """Classifiers are attacked too: see the tests of RMIA, which attack both ways."""
-    subject = web(forget=2, retain=2, unseen=2, none=2).subject()
-    with pytest.raises(
-        WrongTask, match=r"^the audit lira works on ClassificationTask or RegressionTask, not on LinkPrediction"
-    ):
-        LiRA(shadows=2)(subject)

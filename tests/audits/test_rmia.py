@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from expunge.audits import RMIA, LiRA, Membership, References, Subject
-from expunge.errors import BadSetting, WrongTask
+from expunge.errors import BadSetting
 
 ATTACKS = [LiRA(8), RMIA(8), RMIA(8, offline_a=0.5)]
 
@@ -216,11 +216,3 @@ def test_settings_that_make_no_sense_are_refused(settings):
 def test_so_are_its_own(settings):
     with pytest.raises(BadSetting, match="RMIA needs"):
         RMIA(shadows=2, **settings)
-
-
-def test_a_task_of_another_kind_is_refused_by_name(web):
-    subject = web(forget=2, retain=2, unseen=2, none=2).subject()
-    with pytest.raises(
-        WrongTask, match=r"^the audit rmia works on ClassificationTask or RegressionTask, not on LinkPredictionTask$"
-    ):
-        RMIA(shadows=2)(subject)

@@ -7,12 +7,13 @@ They come in pairs, the second trained on what the first was not, so that each e
 Where it pays, all are trained as one; else one by one, as originals are. Both ways draw the same weights, halves and orders, so
 the networks are the same but for rounding.
 
+What is divided, and what a network is trained on that holds some of it, is said in :mod:`expunge.audits.shadows.examples`.
+
 With a folder the networks are kept there, under all that they depend on: the rows in whatever order, the recipe, the seed and
 how many they are. Another request to forget rows of the same data finds them. A killed run goes on: one by one from the last
-checkpoint, as one from the last group.
+checkpoint, as one from the last group, spread over workers from the last network that was done.
 """
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,8 +26,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from expunge.audits.audit import Part, References, Subject
+from expunge.audits.audit import References, Subject
 from expunge.audits.shadows.batched import can_batch, networks_at_a_time, pays, recipe_of, train_batched
+from expunge.audits.shadows.examples import Examples, Rows, examples_of
+from expunge.audits.shadows.spread import spread
 from expunge.engine import Engine
 from expunge.errors import BadSetting
 from expunge.meters import peak_memory
@@ -35,6 +38,7 @@ from expunge.storage import copied
 from expunge.tasks import Task
 
 Train = Callable[[Task[Any], Stream, Engine], nn.Module]
+Made = tuple[int, nn.Module, list[dict[str, Any]]]  # a shadow's number, the network and its history
 _READ = 4096  # examples that are read at once
 
 
@@ -44,24 +48,56 @@ class ShadowSet:
 
     Args:
         models: N networks.
-        held: which was trained on which row, shape (N, rows), in the order in which the rows were given.
-        data: the rows: inputs and targets.
+        held: which was trained on which example, shape (N, examples), in the order in which they were given.
+        examples: what was divided.
         one_by_one: why they were not trained as one; empty where they were.
     """
 
     models: tuple[nn.Module, ...]
     held: Tensor
-    data: tuple[Tensor, ...]
+    examples: Examples
     one_by_one: str = ""
+
+    @property
+    def data(self) -> tuple[Tensor, ...]:
+        """The rows as they were given: inputs and targets; none where examples are no rows."""
+        return self.examples.given if isinstance(self.examples, Rows) else ()
 
     def collect(self, task: Task[Any], rows: int, read: Any = None) -> Tensor:
         """What `read(outputs, batch)` makes of the first `rows` rows, of each network: shape (N, rows, ...)."""
-        batches = Batches(TensorDataset(*(part[:rows] for part in self.data)), _READ)
+        batches = list(Batches(TensorDataset(*(part[:rows] for part in self.data)), _READ))
         return torch.stack([task.collect(model, batches, read) for model in self.models])
+
+    def asked(self, task: Task[Any], batches: Sequence[Any], read: Any, unserved: int = 0) -> Tensor:
+        """What `read(outputs, batch)` makes of any batches, of each network: shape (N, examples, ...).
+
+        Args:
+            unserved: so many examples, from the first on, no network reads beside a question, whether it was trained on them or
+                not: the graph over which messages pass has no such edge.
+        """
+        return torch.stack(
+            [
+                task.collect(model, self.examples.asked_of(batches, self._served(held, unserved)), read)
+                for model, held in zip(self.models, self.held, strict=True)
+            ]
+        )
+
+    def _served(self, held: Tensor, unserved: int) -> Tensor:
+        """Which units a network reads, shape (units,)."""
+        served = torch.zeros(int(self.examples.units.max()) + 1, dtype=torch.bool)
+        served[self.examples.units[unserved:][held[unserved:]]] = True
+        return served
 
     @classmethod
     def trained(
-        cls, task: Task[Any], data: Sequence[Tensor], count: int, train: Train, batch_size: int, engine: Engine
+        cls,
+        task: Task[Any],
+        data: Sequence[Tensor],
+        count: int,
+        train: Train,
+        batch_size: int,
+        engine: Engine,
+        workers: int = 1,
     ) -> "ShadowSet":
         """Train, or find, `count` shadows on halves of `data`.
 
@@ -69,19 +105,30 @@ class ShadowSet:
             data: inputs and targets, with the examples as first dimension.
             train: trains a fresh network on a stream by the original's recipe: `References.train`.
             batch_size: of their training.
+            workers: as for :meth:`of`.
         """
-        if count < 2 or batch_size < 1 or len(data[0]) < 2:
-            given = f"{count}, {len(data[0])} and {batch_size}"
+        return cls.of(task, Rows(data, batch_size), count, train, engine, workers)
+
+    @classmethod
+    def of(cls, task: Task[Any], examples: Examples, count: int, train: Train, engine: Engine, workers: int = 1) -> "ShadowSet":
+        """Train, or find, `count` shadows on halves of any examples.
+
+        Args:
+            train: trains a fresh network on a stream by the original's recipe: `References.train`.
+            workers: of Ray, which train at a time; 1 for this process alone. See :mod:`expunge.audits.shadows.spread`.
+        """
+        units = int(examples.units.max()) + 1 if len(examples.units) else 0
+        size = examples.batch_size
+        if count < 2 or units < 2 or (size is not None and size < 1):
+            given = f"{count}, {units} and {size}"
             raise BadSetting(f"there must be 2 or more shadows, 2 or more rows and a batch_size of at least 1, not {given}")
-        order, digest = _canonical(data)
-        ranked, held = tuple(part[order] for part in data), halves(len(order), count, engine)
+        if workers < 1:
+            raise BadSetting(f"there must be a worker to train shadows, or more, not {workers}")
         blank = engine.new_model(task.new_model, "blank")
-        work = _Work(task, ranked, held, train, batch_size, engine, blank)
-        recipe = f"{_names(train)} {batch_size=} {count=} seed {engine.seed} {engine.precision}"
-        models = work.done(f"{digest} {recipe} {_shapes(blank)}{task.reading}")
-        back = torch.empty_like(order)
-        back[order] = torch.arange(len(order))
-        return cls(tuple(models), held[:, back], tuple(data), work.reason)
+        work = Work(task, examples, halves(units, count, engine), train, engine, blank)
+        recipe = f"{_names(train)} batch_size={size} {count=} seed {engine.seed} {engine.precision}"
+        models = work.done(f"{examples.digest} {recipe} {_shapes(blank)}{task.reading}", workers)
+        return cls(tuple(models), work.held[:, examples.units], examples, work.reason)
 
 
 def halves(rows: int, count: int, engine: Engine) -> Tensor:
@@ -98,34 +145,25 @@ def halves(rows: int, count: int, engine: Engine) -> Tensor:
     return held[:count]
 
 
-def shadows_of(subject: Subject, references: References, count: int, batch_size: int, unseen: int) -> ShadowSet:
+def shadows_of(
+    subject: Subject, references: References, count: int, batch_size: int, unseen: int, workers: int = 1
+) -> ShadowSet:
     """The shadows of a comparison: trained once, and kept for all of its subjects and all audits that ask for such.
 
-    Rows are those to forget, then the first `unseen` of the unseen examples, then those to retain.
+    Examples are those to forget, then the first `unseen` of the unseen ones, then those to retain.
+
+    Raises:
+        WrongTask: if the examples can't be divided at random.
     """
     assert references.train is not None
     owner = references.original or references.gold or subject
     key = "shadows", count, batch_size, unseen
     if key not in owner.memory:
-        data = rows_of(subject, unseen)
+        examples = examples_of(subject, unseen, batch_size)
         with _home(subject.engine) as engine:
-            owner.memory[key] = ShadowSet.trained(subject.task, data, count, references.train, batch_size, engine)
+            owner.memory[key] = ShadowSet.of(subject.task, examples, count, references.train, engine, workers)
     found: ShadowSet = owner.memory[key]
     return found
-
-
-def rows_of(subject: Subject, unseen: int) -> tuple[Tensor, Tensor]:
-    """Inputs and targets of what goes, of the first `unseen` unseen examples like it, and of what stays."""
-    parts: tuple[tuple[Part, int | None], ...] = (("forget", None), (subject.unseen_part(), unseen), ("retain", None))
-    columns = [tuple(each[:most] for each in _read(subject, part)) for part, most in parts if len(subject.scores(part))]
-    inputs, targets = (torch.cat(column) for column in zip(*columns, strict=True))
-    return inputs, targets
-
-
-def _read(subject: Subject, part: Part) -> tuple[Tensor, Tensor]:
-    """Inputs and targets of a part, in the order in which its outputs are read."""
-    batches = list(subject.batches(part))
-    return torch.cat([batch[0] for batch in batches]), torch.cat([batch[1] for batch in batches])
 
 
 @contextmanager
@@ -152,14 +190,18 @@ def _home(engine: Engine) -> Iterator[Engine]:
 
 
 @dataclass(frozen=True)
-class _Work:
-    """What is needed to train any of the shadows, one by one or as one."""
+class Work:
+    """What is needed to train any of the shadows, one by one or as one.
+
+    Args:
+        held: which shadow holds which unit, shape (count, units).
+        blank: a network of the architecture.
+    """
 
     task: Task[Any]
-    data: tuple[Tensor, ...]
+    examples: Examples
     held: Tensor
     train: Train
-    batch_size: int
     engine: Engine
     blank: nn.Module
 
@@ -168,14 +210,16 @@ class _Work:
         """Why they are trained one by one; empty where they are trained as one."""
         if recipe_of(self.train) is None:
             return "the recipe is not one of epochs, optimizer and schedule alone"
+        if not isinstance(self.examples, Rows):
+            return f"batches of {type(self.task).__name__} can't be stacked"
         if self.engine.processes > 1 or self.engine.precision != "fp32":
             return "only one process trains networks as one, in fp32"
-        able, why = can_batch(self.task, self.blank, tuple(part[:2] for part in self.data))
+        able, why = can_batch(self.task, self.blank, tuple(part[:2] for part in self.examples.data))
         if able and not pays(self.blank, self.engine.device):
             return "it would not be quicker for a network of this size"
         return why
 
-    def done(self, key: str) -> list[nn.Module]:
+    def done(self, key: str, workers: int = 1) -> list[nn.Module]:
         """All shadows: those that were kept for this key, and the others, which are trained and kept."""
         engine, found = self.engine, dict[int, nn.Module]()
         for number in range(len(self.held)):
@@ -184,42 +228,45 @@ class _Work:
                 engine.history += json.loads(kept[1]["history"])
                 found[number] = kept[0].to(engine.device).eval()
         missing = [number for number in range(len(self.held)) if number not in found]
-        size = 1 if self.reason else networks_at_a_time(self.blank, engine.device)
-        for start in range(0, len(missing), size):
-            numbers = missing[start : start + size]
-            found |= self.one_by_one(numbers, key) if self.reason else self.as_one(numbers, key)
+        made = self.trained(missing, key) if workers == 1 else spread(self, missing, key, workers)
+        for number, model, history in made:
+            engine.keep(f"shadow-{number}", model, key=key, history=json.dumps(history))
+            engine.discard(f"shadow-{number}")
+            found[number] = model
         return [found[number] for number in range(len(self.held))]
 
-    def one_by_one(self, numbers: Sequence[int], key: str) -> dict[int, nn.Module]:
+    def trained(self, numbers: Sequence[int], key: str) -> Iterator[Made]:
+        """Train some shadows; each comes with its history, which the engine has then."""
+        size = 1 if self.reason else networks_at_a_time(self.blank, self.engine.device)
+        for start in range(0, len(numbers), size):
+            few = numbers[start : start + size]
+            yield from self._one_by_one(few, key) if self.reason else self._as_one(few)
+
+    def _one_by_one(self, numbers: Sequence[int], key: str) -> Iterator[Made]:
         """A fit goes on from its checkpoint, which is deleted when the shadow is kept."""
-        found, engine = {}, self.engine
+        engine = self.engine
         for number in numbers:
             before = len(engine.history)
-            rows = self.held[number].nonzero().flatten().tolist()
             with engine.scope(f"shadow-{number}", key):
-                found[number] = self.train(self.task, Batches(TensorDataset(*self.data), self.batch_size, rows), engine)
-            engine.keep(f"shadow-{number}", found[number], key=key, history=json.dumps(engine.history[before:]))
-            engine.discard(f"shadow-{number}")
-        return found
+                model = self.train(self.task, self.examples.stream(self.held[number]), engine)
+            yield number, model, engine.history[before:]
 
-    def as_one(self, numbers: Sequence[int], key: str) -> dict[int, nn.Module]:
+    def _as_one(self, numbers: Sequence[int]) -> Iterator[Made]:
         """Those that hold as many rows are trained as one: of an odd number of rows, the two of a pair don't."""
-        found: dict[int, nn.Module] = {}
         for size in sorted(set(self.held[list(numbers)].sum(1).tolist())):
             group = [number for number in numbers if self.held[number].sum() == size]
-            models, rows = self._group(group)
-            for number, model, history in zip(group, models, rows, strict=True):
+            models, histories = self._group(group)
+            for number, model, history in zip(group, models, histories, strict=True):
                 self.engine.history += history
-                self.engine.keep(f"shadow-{number}", model, key=key, history=json.dumps(history))
-                found[number] = model
-        return found
+                yield number, model, history
 
     def _group(self, group: Sequence[int]) -> tuple[list[nn.Module], list[list[dict[str, Any]]]]:
-        """Networks, and their histories. The draws are those of fits in the scopes of :meth:`one_by_one`."""
+        """Networks, and their histories. The draws are those of fits in the scopes of :meth:`_one_by_one`."""
         engine, recipe, started = self.engine, recipe_of(self.train), time.monotonic()
-        assert recipe is not None
+        assert recipe is not None and isinstance(self.examples, Rows)
         histories: list[list[dict[str, Any]]] = [[] for _ in group]
-        rows = torch.stack([self.held[number].nonzero().flatten() for number in group])
+        data, size = self.examples.data, self.examples.batch_size
+        rows = torch.stack([self.examples.rows(self.held[number]) for number in group])
 
         def generator(place: int, epoch: int) -> torch.Generator:
             with engine.scope(f"shadow-{group[place]}"):
@@ -227,7 +274,7 @@ class _Work:
 
         def note(epoch: int, losses: Tensor, rate: float) -> None:
             seconds = round((time.monotonic() - started) / len(group), 3)
-            row = {"epoch": epoch, "step": (epoch + 1) * -(-rows.shape[1] // self.batch_size), "learning_rate": rate}
+            row = {"epoch": epoch, "step": (epoch + 1) * -(-rows.shape[1] // size), "learning_rate": rate}
             row |= {"seconds": seconds, "peak_memory_bytes": peak_memory(engine.device)}
             for number, history, loss in zip(group, histories, losses.tolist(), strict=True):
                 history.append({"fit": engine.full_name(f"shadow-{number}/fit"), "terms": {"loss": loss}, **row})
@@ -236,22 +283,8 @@ class _Work:
         for number in group:
             with engine.scope(f"shadow-{number}"):
                 models.append(engine.new_model(self.task.new_model))
-        trained = train_batched(self.task, models, self.data, rows, recipe, self.batch_size, generator, note)
+        trained = train_batched(self.task, models, data, rows, recipe, size, generator, note)
         return trained, histories
-
-
-def _canonical(data: Sequence[Tensor]) -> tuple[Tensor, str]:
-    """An order of the rows that depends on what they hold alone, shape (rows,), and a digest of all of them."""
-    columns = [_row_digests(part) for part in data]
-    rows = [b"".join(row) for row in zip(*columns, strict=True)]
-    order = sorted(range(len(rows)), key=rows.__getitem__)
-    whole = hashlib.blake2b(b"".join(rows[place] for place in order), digest_size=16)
-    return torch.tensor(order), f"{whole.hexdigest()} {[(str(part.dtype), tuple(part.shape)) for part in data]}"
-
-
-def _row_digests(part: Tensor) -> list[bytes]:
-    rows = part.detach().cpu().contiguous().reshape(len(part), -1).view(torch.uint8).numpy()
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
 
 
 def _names(train: Train) -> str:
