@@ -21,6 +21,7 @@ from docstrings import as_markdown
 
 API = {
     "forget and audit": ("expunge.forget", "expunge.studies.Result", "expunge.audit", "expunge.audits.Figure"),
+    "Advice": ("expunge.studies.advise", "expunge.studies.Advice", "expunge.report.closeness.closeness"),
     "Split": ("expunge.Split", "expunge.split.Batches", "expunge.split.paired", "expunge.data.split_by"),
     "Engine": ("expunge.Engine", "expunge.optimizers.Optimizer"),
     "Tasks": (
@@ -107,6 +108,21 @@ API = {
         "expunge.data.personas.personas",
         "expunge.data.tofu.read_tofu",
     ),
+    "Requests in sequence": (
+        "expunge.studies.in_sequence.forget_in_sequence",
+        "expunge.studies.in_sequence.RetrainRule",
+        "expunge.studies.in_sequence.SequenceHistory",
+        "expunge.studies.in_sequence.Served",
+        "expunge.studies.request_sequence.RequestSequence",
+        "expunge.studies.request_sequence.rows_in_sequence",
+        "expunge.studies.request_sequence.drawn_rows",
+        "expunge.studies.request_sequence.links_in_sequence",
+        "expunge.studies.request_sequence.nodes_in_sequence",
+        "expunge.studies.request_sequence.interactions_in_sequence",
+        "expunge.studies.request_sequence.facts_in_sequence",
+        "expunge.studies.request_sequence.clients_in_sequence",
+        "expunge.studies.drift.drifts",
+    ),
     "Shards": ("expunge.sisa.ShardedTraining", "expunge.sisa.ShardedModel", "expunge.sisa.Work"),
     "Statistics": (
         "expunge.statistics.bootstrap",
@@ -119,6 +135,8 @@ API = {
     ),
     "Attacks with shadow models": (
         "expunge.audits.shadows.training.ShadowSet",
+        "expunge.audits.shadows.examples.examples_of",
+        "expunge.audits.shadows.examples.Examples",
         "expunge.audits.shadows.batched.train_batched",
         "expunge.audits.shadows.scores.lira_online",
         "expunge.audits.shadows.scores.lira_offline",

@@ -16,7 +16,7 @@ def study(
         str,
         typer.Argument(
             help="Which study: classification, regression, graph, recommendation, federated, continual, language, diffusion, "
-            "valuation, tabular, search or all.",
+            "valuation, tabular, search, sequence or all.",
             show_default=False,
         ),
     ],

@@ -13,6 +13,7 @@ from expunge.studies.language import LanguageStudy
 from expunge.studies.recommendation import RecommendationStudy
 from expunge.studies.regression import RegressionStudy
 from expunge.studies.search import SearchStudy
+from expunge.studies.sequence import SequenceStudy
 from expunge.studies.study import Study
 from expunge.studies.tabular import TabularStudy
 from expunge.studies.valuation import ValuationStudy
@@ -30,6 +31,7 @@ STUDIES = by_name(
         ValuationStudy,
         TabularStudy,
         SearchStudy,
+        SequenceStudy,
         AllStudy,
     )
 )
