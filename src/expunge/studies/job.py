@@ -151,11 +151,20 @@ def read_job(path: str | Path) -> Job:
     Raises:
         BadJob: naming file, line and field.
     """
+    return parse_job(job_text(path), str(path))
+
+
+def job_text(path: str | Path) -> str:
+    """What stands in a job file.
+
+    Raises:
+        BadJob: if there is none, or no text in it.
+    """
     path = Path(path)
     if not path.is_file():
         raise BadJob(f"job file not found: {path}")
     try:
-        return parse_job(path.read_text(encoding="utf-8"), str(path))
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise BadJob(f"{path} is not a text file in UTF-8: {error}") from error
 

@@ -13,8 +13,7 @@ from expunge.storage import write_text
 from expunge.studies.advising.advising import ADVICE, Advice, Wanted, advise
 from expunge.studies.advising.candidates import AtHand
 from expunge.studies.comparison import trained
-from expunge.studies.fields import BadJob
-from expunge.studies.job import Job, parse_job
+from expunge.studies.job import Job, job_text, parse_job
 from expunge.studies.machine import fitting_threads
 from expunge.studies.run import Setup, forgotten_words, prepare
 from expunge.studies.run_folder import JOB, check_folder, clear_folder
@@ -39,13 +38,7 @@ def read_advice_job(path: str | Path) -> AdviceJob:
     Raises:
         BadJob: naming file, line and field.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise BadJob(f"job file not found: {path}")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise BadJob(f"{path} is not a text file in UTF-8: {error}") from error
+    text = job_text(path)
     methods = _methods(text)
     if methods is None:
         text = f"{text.rstrip()}\nmethods: [auto]\n"
