@@ -3,7 +3,9 @@
 Digits and the photographs of CIFAR-10 have the test images that they come with, the same for every seed, which halves the
 training images for the search; faces have folds by person, and a search is made in each of them, on two halves of that fold's
 training persons. Epochs, widths and the stride of the stem were chosen on clips of seeds from 100 on (other motions and folds
-of the same persons), and used for all; those of digits, CIFAR-10 and London faces were not tuned, but for what they may cost.
+of the same persons), width and stride a second time, after a run of the study with 8 channels behind a stride of two had ended
+2.6 points below the best network made by people. Those of digits, CIFAR-10 and London faces were not tuned, but for what they
+may cost.
 """
 
 import hashlib
