@@ -86,6 +86,12 @@ def test_what_the_budget_is_too_small_for_is_passed_over():
     assert names(none) == [] and none.nearest is None
 
 
+def test_what_is_passed_over_is_no_part_of_the_cost_of_trying_all():
+    order = [Candidate("first", 0.3, 1.0), Candidate("dear", 0.5, 0.5), Candidate("last", 0.2, 0.1)]
+    played = play(order, lookup({}, seconds=0.3), cap=0.9, seconds=0.6, unit=1.0)
+    assert names(played) == ["first"] and "90 %" in played.end  # 0.3 + 0.2 is more than 0.9 of what can be tried, 0.5
+
+
 def test_without_a_measure_of_retraining_it_follows_from_what_was_tried():
     """a took 1 s and was to take 0.1 of a retraining, so that b takes 2 s, and c and d more than the 2 s that are left then."""
     played = play(FOUR, lookup({}, seconds=1.0), cap=1.0, seconds=3.9)
