@@ -22,7 +22,7 @@ from expunge.language.adapters import is_adapted, merged
 from expunge.split import Split, stream_digest
 from expunge.storage import weights_hash
 from expunge.studies.comparison import Forgets
-from expunge.studies.request_sequence import RequestSequence
+from expunge.studies.sequences.requests import RequestSequence
 from expunge.tasks import Task
 
 _NO_MEMBER = 0.5  # AUC of an attack on what was never seen
@@ -39,7 +39,7 @@ class Served:
         membership: AUC of the loss attack on all that went from the last retraining on, against unseen examples; None where
             there are none to compare.
         chance: standard error of that AUC on as many examples by chance alone.
-        drift: see :mod:`expunge.studies.drift`; None where nothing was retrained to measure it.
+        drift: see :mod:`expunge.studies.sequences.drift`; None where nothing was retrained to measure it.
         retrained: whether the request was served by retraining.
         due: why retraining was due after the request; empty where it was not.
     """
@@ -188,7 +188,7 @@ def forget_in_sequence(
 
     Args:
         model: trained on `requests.everything`; it is left as it is.
-        requests: see :mod:`expunge.studies.request_sequence`.
+        requests: see :mod:`expunge.studies.sequences.requests`.
         method: serves each request, with what the last one left as its model.
         rule: asked after each request whether retraining is due; None to ask nobody.
         retrain: serves the next request once it is due; without it the reason is kept and the method goes on.

@@ -18,7 +18,7 @@ from expunge.errors import BadRequest
 from expunge.interactions import Removal
 from expunge.requests import ForgetClass, ForgetRows
 from expunge.split import Split
-from expunge.studies.request_sequence import (
+from expunge.studies.sequences.requests import (
     RequestSequence,
     clients_in_sequence,
     drawn_rows,

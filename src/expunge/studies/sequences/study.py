@@ -32,11 +32,11 @@ from expunge.report.verdict import failures
 from expunge.split import Split, stream_digest
 from expunge.storage import weights_hash
 from expunge.studies.comparison import RETRAINED, SECOND, Comparison, compare, to_case
-from expunge.studies.drift import drifts
-from expunge.studies.in_sequence import RetrainRule, SequenceHistory, Served, forget_in_sequence
 from expunge.studies.machine import machine
-from expunge.studies.request_sequence import RequestSequence
-from expunge.studies.sequence_scenarios import EMBEDDED, QUICK, Begun, SequenceScenario, scenarios_of
+from expunge.studies.sequences.drift import drifts
+from expunge.studies.sequences.forgetting import RetrainRule, SequenceHistory, Served, forget_in_sequence
+from expunge.studies.sequences.requests import RequestSequence
+from expunge.studies.sequences.scenarios import EMBEDDED, QUICK, Begun, SequenceScenario, scenarios_of
 from expunge.studies.study import Budget, FigureStudy
 
 __all__ = ["RequestSequence", "RetrainRule", "SequenceHistory", "SequenceStudy", "Served", "forget_in_sequence"]

@@ -64,13 +64,14 @@ from expunge.storage import copied
 from expunge.studies.advice import recommended
 from expunge.studies.comparison import ORIGINAL, Forgets, trained
 from expunge.studies.graph_scenarios import EMBEDDING, LINK_RECIPE, NODE_RECIPE
-from expunge.studies.in_sequence import standalone
 from expunge.studies.language_methods import TAUGHT
 from expunge.studies.language_scenarios import RECIPE as FACT_RECIPE
 from expunge.studies.language_scenarios import personas_world
 from expunge.studies.recommendation_scenarios import BATCH
 from expunge.studies.recommendation_scenarios import RECIPE as RANKING_RECIPE
-from expunge.studies.request_sequence import (
+from expunge.studies.scenarios import BY_HEART, first_rows, record_methods, table_task
+from expunge.studies.sequences.forgetting import standalone
+from expunge.studies.sequences.requests import (
     RequestSequence,
     clients_in_sequence,
     drawn_rows,
@@ -80,7 +81,6 @@ from expunge.studies.request_sequence import (
     nodes_in_sequence,
     rows_in_sequence,
 )
-from expunge.studies.scenarios import BY_HEART, first_rows, record_methods, table_task
 from expunge.studies.study import Budget
 from expunge.tasks import ClassificationTask, LinkPredictionTask, NodeClassificationTask, RecommendationTask, Task
 
