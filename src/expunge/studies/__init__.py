@@ -13,7 +13,7 @@ from expunge.studies.language import LanguageStudy
 from expunge.studies.recommendation import RecommendationStudy
 from expunge.studies.regression import RegressionStudy
 from expunge.studies.search import SearchStudy
-from expunge.studies.sequences.study import SequenceStudy
+from expunge.studies.sequence import SequenceStudy
 from expunge.studies.study import Study
 from expunge.studies.tabular import TabularStudy
 from expunge.studies.valuation import ValuationStudy

@@ -14,11 +14,11 @@ from expunge.methods import Finetune, Retrain
 from expunge.optimizers import Optimizer
 from expunge.report.figure_study import FigureCase, Scored
 from expunge.report.sequence_study import LIMITS, in_time, rule_words
-from expunge.studies import STUDIES
-from expunge.studies.sequences import scenarios, study
+from expunge.studies import STUDIES, sequence
+from expunge.studies.sequence import SequenceStudy
+from expunge.studies.sequences import scenarios
 from expunge.studies.sequences.requests import drawn_rows, rows_in_sequence
 from expunge.studies.sequences.scenarios import SETS, Begun, SequenceScenario, images, scenarios_of
-from expunge.studies.sequences.study import SequenceStudy
 from tiny import RECIPE, blobs, task
 
 FAST = Finetune(epochs=2, optimizer=Optimizer("adam", 1e-2))
@@ -38,7 +38,7 @@ def test_it_fails_from_where_it_stays_farther_than_chance():
         figures = {f"farthest_{place}": value for place, value in zip(places, farthest, strict=True)}
         figures |= {f"missed_{place}": float(value > 1) for place, value in zip(places, farthest, strict=True)}
         second = {f"farthest_{place}": chance for place in places}
-        return study._scored(figures, second, list(places)).figures["fails_at"]
+        return sequence._scored(figures, second, list(places)).figures["fails_at"]
 
     assert fails(0.9, 1.1, 2.0) == 2 and fails(1.1, 0.9, 2.0) == 3 and fails(2.0, 2.0, 0.9) == math.inf
     assert fails(1.5, 1.8, 2.5, chance=2.0) == 3 and fails(1.5, 1.8, chance=2.0) == math.inf
@@ -82,7 +82,7 @@ def small(title: str = "blobs") -> SequenceScenario:
 
 
 def test_the_study_on_a_small_case(monkeypatch, tmp_path):
-    monkeypatch.setattr(study, "scenarios_of", lambda name, budget: [small()])
+    monkeypatch.setattr(sequence, "scenarios_of", lambda name, budget: [small()])
     studied = SequenceStudy().run(data="digits", folder=tmp_path)
     report = studied.write(tmp_path, tmp_path / "study.json")
     found = json.loads((tmp_path / "study.json").read_text())
@@ -107,12 +107,12 @@ def test_the_study_on_a_small_case(monkeypatch, tmp_path):
 def test_which_cases_there_are(monkeypatch):
     monkeypatch.delenv("EXPUNGE_DATA", raising=False)
     assert STUDIES["sequence"] is SequenceStudy
-    whole = SequenceStudy()
-    monkeypatch.setattr(study, "scenarios_of", lambda name, budget: [replace(small(), title=name)])
-    found, notes = whole.scenarios(None, "quick")
+    study = SequenceStudy()
+    monkeypatch.setattr(sequence, "scenarios_of", lambda name, budget: [replace(small(), title=name)])
+    found, notes = study.scenarios(None, "quick")
     assert [each.title for each in found] == ["digits", "diabetes", "karate", "tastes", "clients"]
     assert notes[0] == "mnist was not found (EXPUNGE_DATA); digits stands in its place." and len(notes) == 4
-    assert whole.scenarios(None, "full")[0][-1].title == "personas"
+    assert study.scenarios(None, "full")[0][-1].title == "personas"
 
 
 def test_what_is_asked_of_each(monkeypatch):
