@@ -3,6 +3,7 @@
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from diffusers.configuration_utils import FrozenDict
 
 import tiny_diffusion
 from expunge.diffusion import NoisedImages, concept_split
@@ -37,6 +38,15 @@ def test_noise_and_targets_give_the_images_back(kind):
 def test_what_else_is_predicted_is_refused():
     with pytest.raises(BadSetting, match=r"'sample' are not read; prediction_type is 'epsilon' or 'v_prediction'"):
         next(iter(stream(scheduler=DDIMScheduler(prediction_type="sample"))))
+
+
+def test_a_digest_does_not_depend_on_the_order_of_what_was_left_to_defaults():
+    """The scheduler lists it in the order of a set, which is another one in each process."""
+    noised = stream()
+    digest, listed = noised.digest, noised.scheduler.config["_use_default_values"]
+    noised.scheduler._internal_dict = FrozenDict({**noised.scheduler.config, "_use_default_values": listed[::-1]})
+    assert len(listed) > 1 and noised.digest == digest
+    assert stream(scheduler=DDIMScheduler(beta_schedule="linear")).digest != digest
 
 
 def test_audits_see_the_same_noise_each_time_and_training_does_not():

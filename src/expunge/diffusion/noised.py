@@ -69,7 +69,7 @@ class NoisedImages:
     @property
     def digest(self) -> str:
         """Equal digests, equal batches."""
-        parts = (stream_digest(self._rows), self.concepts.digest, self.unasked, dict(self.scheduler.config))
+        parts = (stream_digest(self._rows), self.concepts.digest, self.unasked, settings_of(self.scheduler))
         return hashlib.blake2b(repr(parts).encode()).hexdigest()[:32]
 
     def with_batch_size(self, batch_size: int) -> "NoisedImages":
@@ -116,6 +116,11 @@ class NoisedImages:
     def _noised(self, images: Tensor, numbers: Tensor, conditions: Tensor, times: Tensor, noise: Tensor) -> NoisedBatch:
         noisy = self.scheduler.add_noise(images, noise, times)
         return noisy, times, conditions, target_of(self.scheduler, images, noise, times), numbers
+
+
+def settings_of(scheduler: Any) -> dict[str, Any]:
+    """What a scheduler was made with, in one order; the list of what was left to its defaults has another in each process."""
+    return {name: value for name, value in sorted(scheduler.config.items()) if not name.startswith("_")}
 
 
 def target_of(scheduler: Any, images: Tensor, noise: Tensor, times: Tensor) -> Tensor:

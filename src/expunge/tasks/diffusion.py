@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from expunge.diffusion.concepts import TEMPLATES, Concepts, prompted, token_encoder
-from expunge.diffusion.noised import NoisedBatch, NoisedImages
+from expunge.diffusion.noised import NoisedBatch, NoisedImages, settings_of
 from expunge.diffusion.sampling import Asked, Known, Sampling, denoise
 from expunge.errors import BadSetting
 from expunge.models.pipelines import Pipeline
@@ -66,7 +66,7 @@ class DiffusionTask(Task[NoisedBatch]):
     @property
     def reading(self) -> str:
         vae = "none" if self.vae is None else weights_hash(self.vae)
-        return f"{self.sampling!r}, VAE {vae}, noise {dict(self.scheduler.config)}"
+        return f"{self.sampling!r}, VAE {vae}, noise {settings_of(self.scheduler)}"
 
     @classmethod
     def of(
