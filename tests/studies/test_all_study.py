@@ -11,7 +11,8 @@ from expunge.errors import BadSetting
 from expunge.methods import D2DGN, Retrain, Unlink
 from expunge.optimizers import Optimizer
 from expunge.report.all_study import HEADLINE, MISSED, RATIO, Line, all_evidence
-from expunge.report.figure_study import FigureCase, Scored
+from expunge.report.all_study_plots import Shown, overview
+from expunge.report.figure_study import Column, FigureCase, Scored
 from expunge.studies import STUDIES, graph_scenarios
 from expunge.studies.all import AllStudy
 from expunge.studies.all_parts import PARTS, Compared, _folds_of, _some
@@ -88,8 +89,27 @@ def test_where_no_checks_are_made_the_figure_alone_says_who_the_rival_is():
 def test_the_page_begins_with_a_line_for_each_system():
     one = line({"original": (0.9,), "retrained": (0.5,), "ours": (0.6,), "other": (0.7,)})
     evidence = all_evidence([one, one], "command", {}, {})
-    assert list(evidence.cases[0].methods) == ["System: ours, beside other"] and len(evidence.cases) == 3
+    assert [len(evidence.draw(case)) for case in evidence.cases] == [1, 0, 0]
+    assert list(evidence.cases[0].methods) == ["System: ours beside other"] and len(evidence.cases) == 3
     assert len(all_evidence([one], "command", {}, {}).cases) == 1
+
+
+def test_the_way_from_before_to_the_target():
+    values = {"before": 0.9, "target": 0.5, "ours": 0.6, "rival": 0.4, "ours_ratio": 0.1, "rival_ratio": math.nan}
+    shown = Shown("System: ours beside rival", "a share", values)
+    assert shown.position("ours") == pytest.approx(0.75) and shown.position("rival") == pytest.approx(1.25)
+    assert math.isnan(replace(shown, rising=True).position("ours"))  # more is better, and the target is below what was before
+    assert math.isnan(replace(shown, values=values | {"before": 0.5}).position("ours"))
+    drawing = overview([shown, replace(shown, rising=True), replace(shown, values=values | {"ours": -9.0})])
+    assert drawing.svg.count("no way to go") == 1 and drawing.wide
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (2.0, "2"), (0.5, "0.50"), (0.000374, "0.00037"), (2.496, "2.5"), (12.34, "12"), (1e4, "10,000")],
+)
+def test_as_many_decimals_as_two_digits_need(value, text):
+    assert Column("cost", "cost", None, "", "what it costs").written(value) == text
 
 
 # ---- parts -------------------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from expunge.report.all_study_plots import Shown, overview
 from expunge.report.figure_study import Column, FigureCase, FigureEvidence, Scored
 
 SUMMARY = "All systems"
@@ -16,17 +17,23 @@ _TOO_MANY = 1e9  # checks, where none could be made
 COLUMNS = (
     Column(HEADLINE, "figure", 3, "", "what it is stands above each table"),
     Column(
-        MISSED, "checks missed", 1, "low", "on which it differs from the retrained model by more than is allowed, of those made"
+        MISSED,
+        "checks missed",
+        None,
+        "low",
+        "on which it differs from the retrained model by more than is allowed, of those made",
     ),
-    Column(RATIO, "share of cost", 3, "low", "time as a share of retraining's, or what stands above the table", contest=False),
+    Column(
+        RATIO, "share of cost", None, "low", "time as a share of retraining's, or what stands above the table", contest=False
+    ),
     Column("before", "before", 3, "", "the figure of the model that knows everything, or of chance"),
     Column("target", "target", 3, "", "the figure of the model that never saw it, or of the best that is known"),
     Column("ours", "method", 3, "", "the figure of the system's method"),
-    Column("ours_missed", "misses", 1, "", "checks that it misses", narrow=False),
-    Column("ours_ratio", "cost", 3, "", "its share of the target's cost", narrow=False),
+    Column("ours_missed", "misses", None, "", "checks that it misses", narrow=False),
+    Column("ours_ratio", "cost", None, "", "its share of the target's cost", narrow=False),
     Column("rival", "rival", 3, "", "the figure of the rival that misses fewest checks and lies nearest to the target"),
-    Column("rival_missed", "misses, rival", 1, "", "checks that it misses", narrow=False),
-    Column("rival_ratio", "cost, rival", 3, "", "its share of the target's cost", narrow=False),
+    Column("rival_missed", "misses, rival", None, "", "checks that it misses", narrow=False),
+    Column("rival_ratio", "cost, rival", None, "", "its share of the target's cost", narrow=False),
 )
 
 
@@ -39,6 +46,7 @@ class Line:
         figure: what is measured, in words.
         before, target, ours, rival: the rows that are held against each other.
         case: all rows.
+        rising: whether more of the figure is better, whatever the target.
     """
 
     system: str
@@ -47,6 +55,12 @@ class Line:
     target: str
     ours: str
     case: FigureCase
+    rising: bool = False
+
+    @property
+    def title(self) -> str:
+        """The system, its method and the best rival."""
+        return f"{self.system}: {self.ours} beside {self.rival}"
 
     @property
     def rival(self) -> str:
@@ -69,7 +83,7 @@ class Line:
 
     def as_json(self) -> dict[str, Any]:
         """With the names of its rows."""
-        words = {name: value for name, value in asdict(self).items() if name != "case"}
+        words = {name: value for name, value in asdict(self).items() if name not in ("case", "rising")}
         return words | {"rival": self.rival, "asked": self.case.words, "values": self.values()}
 
 
@@ -77,7 +91,8 @@ def all_evidence(
     lines: Sequence[Line], command: str, machine: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> FigureEvidence:
     """All that the page shows."""
-    rows = {f"{line.system}: {line.ours}, beside {line.rival}": Scored(line.values()) for line in lines}
+    rows = {line.title: Scored(line.values()) for line in lines}
+    shown = [Shown(line.title, line.figure, line.values(), line.rising) for line in lines]
     first = FigureCase(SUMMARY, "each system's method beside its target and the best of its rivals", [rows])
     return FigureEvidence(
         "All systems beside each other",
@@ -85,7 +100,7 @@ def all_evidence(
         COLUMNS,
         [first, *(line.case for line in lines)] if len(lines) > 1 else [line.case for line in lines],
         "",
-        lambda case: [],
+        lambda case: [overview(shown)] if case is first else [],
         exempt=("original", "retrained", "retrained-2"),
         command=command,
         machine=machine,

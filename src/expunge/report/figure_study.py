@@ -1,5 +1,6 @@
 """Studies whose rows are no models that forget: figures by method and seed, in the terminal, as a page, and as JSON."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ class Column:
     Args:
         metric: its name in files.
         label: its head.
-        decimals: as which it is written.
+        decimals: as which it is written; None: as many as two digits need.
         good: "high", "low" or "".
         meaning: what it is, for a reader who never saw it.
         percent: whether it is a share that is written in percent.
@@ -33,7 +34,7 @@ class Column:
 
     metric: str
     label: str
-    decimals: int
+    decimals: int | None
     good: str
     meaning: str
     percent: bool = False
@@ -47,6 +48,8 @@ class Column:
             return "–"
         scaled = 100 * value if self.percent else self.factor * value
         decimals = 2 if self.metric.endswith("cpu_seconds") and value < 1 else self.decimals
+        if decimals is None:
+            decimals = 0 if scaled == round(scaled) else max(0, 1 - math.floor(math.log10(abs(scaled))))
         return f"{scaled:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
@@ -144,9 +147,9 @@ def print_figures(evidence: FigureEvidence, console: Console) -> None:
     for case in evidence.cases:
         shown = [column for column in evidence.columns if column.narrow and _measured(case, column)]
         table = Table(title=f"{case.title}: {case.words}", title_justify="left", box=None, header_style="dim", pad_edge=False)
-        table.add_column("method", no_wrap=True)
+        table.add_column("method")  # gives way where there is little room, and figures don't
         for column in shown:
-            table.add_column(column.label, justify="right")
+            table.add_column(column.label, justify="right", no_wrap=True)
         for method in case.methods:
             table.add_row(method, *(column.written(case.mean(method, column.metric)) for column in shown))
         console.print(table, highlight=False)

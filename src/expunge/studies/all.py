@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from expunge.engine import Engine
 from expunge.errors import BadSetting
@@ -104,7 +105,7 @@ def _case(part: Part, found: Sequence[Found]) -> FigureCase:
 
 
 def _line(part: Part, case: FigureCase) -> Line:
-    return Line(part.system, part.figure, part.before, part.target, part.ours, case)
+    return Line(part.system, part.figure, part.before, part.target, part.ours, case, part.rising)
 
 
 def work(name: str, seed: int, device: Any, folder: str | None, budget: Budget) -> dict[str, Any]:
@@ -112,7 +113,10 @@ def work(name: str, seed: int, device: Any, folder: str | None, budget: Budget) 
     torch.set_num_threads(1)
     part = PARTS[name]
     engine = Engine(seed, device, folder=None if folder is None else Path(folder), progress=False)
-    found = part.find(engine, budget, _nothing)
+    with threadpool_limits(
+        1
+    ):  # numpy's sums differ in their last digits with the number of threads, and keys of results with them
+        found = part.find(engine, budget, _nothing)
     return {"words": found.words, "rows": found.rows}
 
 

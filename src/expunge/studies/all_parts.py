@@ -63,6 +63,7 @@ class Part(ABC):
         ours: the row of the system's method.
         before, target: rows that it is held against: what was there before, and what is ideal.
         minutes: about, on one core; the longest begin first.
+        rising: whether more of the figure is better, whatever the target.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Part(ABC):
     before: str
     target: str
     minutes: float
+    rising: bool = False
 
     @abstractmethod
     def find(self, engine: Engine, budget: Budget, say: Say) -> Found:
@@ -228,7 +230,7 @@ PARTS: dict[str, Part] = {
             system="ConDa",
             study=FederatedStudy(methods="conda,pga,fed-osd,continue-without"),
             metric="backdoor",
-            figure="a client of a federation: share of patches that open its backdoor",
+            figure="a client: share of patches that open its backdoor",
             ours="conda",
             minutes=6,
         ),
@@ -255,14 +257,14 @@ PARTS: dict[str, Part] = {
             system="Unlearning or Concealment?",
             study=DiffusionStudy(methods="salun-unasked,esd-x,uce,sdd"),
             metric="unasked_area",
-            figure="a concept of images: how much of it comes back, handed a part of the process",
+            figure="a concept of images: how much of it comes back",
             ours="salun-unasked",
             minutes=12,
         ),
         Valued(
             name="valuation",
             system="EcoVal",
-            figure="wrong labels: AUROC of finding them; time as a share of TMC-Shapley's",
+            figure="wrong labels: AUROC of finding them; cost beside TMC-Shapley's",
             ours="ecoval",
             before="random-values",
             target="tmc-shapley",
@@ -271,7 +273,7 @@ PARTS: dict[str, Part] = {
         Tables(
             name="tabular",
             system="TabSynDex",
-            figure="a synthetic table: its score; the target is one half of the real rows beside the other",
+            figure="a synthetic table: its score, beside that of real rows",
             ours="gaussian-copula",
             before="independent-columns",
             target=SPLIT,
@@ -280,10 +282,11 @@ PARTS: dict[str, Part] = {
         Searched(
             name="search",
             system="EmoNAS",
-            figure="moving faces: accuracy; multiply-accumulates as a share of the best network that people made",
+            figure="moving faces: accuracy; cost is multiply-accumulates",
             ours=FOUND,
             before=RANDOM,
             target="best by hand",
+            rising=True,
             minutes=10,
         ),
     )
