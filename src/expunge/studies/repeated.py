@@ -5,8 +5,9 @@ r"""The strictest comparison: the same request served many times over, N unlearn
     oracle        omega_i  = train(retain; another seed)
     second        nu_i     = train(retain; yet another seed)                 the noise floor
 
-Of each example x a model gives a signal phi: the logit of the confidence in the true class, or the signed error. What is found
-of unlearned models, of originals and of the second retrained ones is found against the oracle models:
+Of each example x a model gives a signal phi: the logit of the confidence in the true class, or in the edge; the signed error; a
+user's logit of preferring the item; the log-likelihood of a token of the answer. What is found of unlearned models, of
+originals and of the second retrained ones is found against the oracle models:
 
     U-LiRA        AUC(x) of log N(phi; mu_in, s_in) - log N(phi; mu_out, s_out), told from the signals of x alone
     epsilon       of the strongest simple attack on x;      F = mean_x 2 / 2^n(x),  n the number of its bin, 0.5 wide
@@ -26,7 +27,7 @@ Costs: 3 N trainings and N runs of the method.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -34,24 +35,22 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset
 
 from expunge.audits import Subject
 from expunge.audits.audit import PARTS
 from expunge.audits.shadows import epsilon_per_example, forgetting_quality, klom
-from expunge.audits.shadows.attacking import signed
+from expunge.audits.shadows.attacking import ATTACKED, signed
 from expunge.audits.shadows.scores import Array
 from expunge.audits.ulira import attack_aucs, u_lira
 from expunge.engine import Engine
 from expunge.errors import BadRequest, BadSetting, Diverged, WrongTask
 from expunge.matching import group_weights, matched_auc
 from expunge.methods import Method, Retrain
-from expunge.split import Batches, Split, Stream, is_empty
+from expunge.split import Split, Stream, is_empty
 from expunge.statistics import models_needed
 from expunge.studies.comparison import ORIGINAL, SECOND
-from expunge.studies.repeated_models import Maker
-from expunge.tasks import ClassificationTask, RegressionTask, Task
-from expunge.tasks.graph import GraphTask
+from expunge.studies.repeated_models import Maker, whole_of
+from expunge.tasks import Task
 
 UNLEARNED = "unlearned"
 KINDS = (UNLEARNED, ORIGINAL, SECOND)  # each held against the oracle models
@@ -156,14 +155,15 @@ def repeated(
     With a folder, all models are kept: a killed run goes on, and another method finds originals and retrained models there.
 
     Args:
-        task: classification or regression.
+        task: classification, of nodes too, regression, links, recommendation or language.
         split: the request; forget, retain and holdout must have examples.
         method: what unlearns.
         recipe: what originals and retrained models are trained by.
         models: N, of each kind: 4 or more. 16 tell something; how large an epsilon N of them can show,
             `expunge.statistics.models_needed` says.
-        everything: what originals are trained on; forget and retain joined, in batches like those of retain, when None. To be
-            given where batches are drawn anew each time.
+        everything: what originals are trained on; when None, what goes and what stays, in batches like those of retain: rows
+            joined, the graph or the interactions as they were before the request. To be given where batches are drawn anew each
+            time, and where what goes is no row of a graph, such as a feature.
         delta: of the epsilons, from 0 to below 1.
 
     Raises:
@@ -175,11 +175,14 @@ def repeated(
     _check(task, split, method, recipe, models, delta)
     with engine.scope("repeated"):
         maker = Maker(task, recipe, engine)
-        reader = _Reader(task, Subject("blank", maker.blank, task, split, engine))
+        reader, whole_split = _Reader(task, Subject("blank", maker.blank, task, split, engine)), task.as_trained(split)
+        before = reader  # originals are read beside all that they were trained on
+        if whole_split is not split:
+            before = _Reader(task, Subject("blank", maker.blank, task, whole_split, engine))
         kinds: dict[str, list[dict[str, Array]]] = {UNLEARNED: [], ORIGINAL: []}
-        whole = _joined(split, reader) if everything is None else everything
+        whole = whole_of(split, reader.batches) if everything is None else everything
         for number, original in enumerate(maker.trained(ORIGINAL, whole, models)):
-            kinds[ORIGINAL].append(reader(original, f"{ORIGINAL}-{number}"))
+            kinds[ORIGINAL].append(before(original, f"{ORIGINAL}-{number}"))
             unlearned = maker.unlearned(number, original, method, split)
             kinds[UNLEARNED].append(reader(unlearned, f"{method.name}-{number}"))
         for kind in ("oracle", SECOND):
@@ -265,18 +268,10 @@ class _Reader:
         return {"loss_auc": float(np.mean(areas))}
 
 
-def _joined(split: Split, reader: _Reader) -> Batches:
-    """What goes and what stays, in batches like those of what stays."""
-    size = getattr(split.retain, "batch_size", None) or len(reader.batches["retain"][0][1])
-    columns: Iterator[Any] = zip(*(batch for part in ("forget", "retain") for batch in reader.batches[part]), strict=True)
-    return Batches(TensorDataset(*map(torch.cat, columns)), size)
-
-
 def _check(task: Task[Any], split: Split, method: Method, recipe: Retrain, models: int, delta: float) -> None:
-    if not isinstance(task, ClassificationTask | RegressionTask) or isinstance(task, GraphTask):
-        raise WrongTask(
-            f"models of {type(task).__name__} give no signals to compare; those of classification and regression do"
-        )
+    if not isinstance(task, ATTACKED):
+        able = ", ".join(kind.__name__ for kind in ATTACKED)
+        raise WrongTask(f"models of {type(task).__name__} give no signals to compare; those of {able} do")
     if models < _FEWEST or not 0 <= delta < 1:
         raise BadSetting(
             f"repeated needs {_FEWEST} or more models of each kind, since attacks are fitted to half of them and put to the "

@@ -6,8 +6,8 @@ missing as a whole again: sums over fewer networks round otherwise, and the figu
 """
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -17,6 +17,9 @@ from torch.utils.data import TensorDataset
 
 from expunge.audits.shadows.batched import can_batch, networks_at_a_time, pays, recipe_of, train_batched
 from expunge.engine import Engine
+from expunge.graphs import LinkBatches, NodeBatches
+from expunge.interactions import PairBatches
+from expunge.language.fact_split import FactSplit
 from expunge.meters import peak_memory
 from expunge.methods import Method, Retrain
 from expunge.split import Batches, Split, Stream, stream_digest
@@ -109,3 +112,25 @@ class Maker:
         rows = data.indices.repeat(len(names), 1)
         models = train_batched(self.task, fresh, data.dataset.tensors, rows, recipe, data.batch_size, generator, note)
         return list(zip(models, histories, strict=True))
+
+
+def whole_of(split: Split, batches: Mapping[Any, Sequence[Any]]) -> Stream:
+    """What a model was trained on before a request: what goes and what stays, in batches like those of what stays.
+
+    Args:
+        batches: of each part of the split, in the order in which they are read.
+    """
+    if isinstance(split, FactSplit):
+        return split.everything
+    retain, forget = split.retain, split.forget
+    if isinstance(retain, LinkBatches):
+        graph = retain.graph.whole
+        return replace(retain, graph=graph, pairs=graph.edges, labels=None)
+    if isinstance(retain, NodeBatches) and isinstance(forget, NodeBatches):
+        return replace(retain, graph=retain.graph.whole, nodes=torch.cat([retain.nodes, forget.nodes]).unique())
+    if isinstance(retain, PairBatches):
+        interactions = retain.interactions.whole
+        return replace(retain, interactions=interactions, pairs=interactions.pairs, judged_on=None)
+    size = getattr(retain, "batch_size", None) or len(batches["retain"][0][1])
+    columns: Iterator[Any] = zip(*(batch for part in ("forget", "retain") for batch in batches[part]), strict=True)
+    return Batches(TensorDataset(*map(torch.cat, columns)), size)
