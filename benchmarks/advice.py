@@ -59,8 +59,13 @@ TRIED = (
 LIKE_TRAINING = [{"method": name, "like_training": True} for name in ("eu-k", "blindspot")]
 REQUESTS: dict[str, dict[str, Any]] = {"class": {"class": 3}, "random": {"fraction": 0.05}}
 # A study at its quick budget, and the kind of each of its cases.
-STUDIED: dict[str, tuple[str, ...]] = {"regression": ("band", "rows"), "graph": ("links", "nodes", "nodes")}
-GUESSED = {"links": "d2dgn", "nodes": "d2dgn"}  # others: shrink-perturb
+STUDIED: dict[str, tuple[str, ...]] = {
+    "regression": ("band", "rows"),
+    "graph": ("links", "nodes", "nodes"),
+    "recommendation": ("rankings",),
+    "federated": ("clients", "clients"),
+}
+GUESSED = {"links": "d2dgn", "nodes": "d2dgn", "rankings": "level-scores", "clients": "conda"}  # others: shrink-perturb
 
 
 HEAD = '''"""What methods cost, and how often they came near the best, on requests that all of them were tried on.

@@ -14,8 +14,10 @@ originals and of the second retrained ones is found against the oracle models:
     KLoM          KL( histogram of phi(x) || histogram of phi(x) over the oracle ),  for forget, retain and holdout examples
 
 Both Gaussians of U-LiRA are fitted to every other model, and judge the rest; then the other way round, and the mean of both
-areas is taken, so that no attack meets a model that it was fitted to. Where the answer is d numbers, the attack takes the mean
-ratio, KLoM is the mean over them, and epsilon the largest. Beside all that stands the plain attack, one threshold on the loss.
+areas is taken, so that no attack meets a model that it was fitted to. It tells models apart by whatever a method did to them,
+which need not be what they still know: beside its AUC on forgotten examples stands that on unseen ones, of which none of them
+knows anything. Where the answer is d numbers, the attack takes the mean ratio, KLoM is the mean over them, and epsilon the
+largest. Beside all that stands the plain attack, one threshold on the loss.
 
 With N models no rate of error below 1 / N can be seen, thus no epsilon above log((1 - delta) N - 1): an example on which the
 models are always told apart counts as that much.
@@ -57,6 +59,7 @@ KINDS = (UNLEARNED, ORIGINAL, SECOND)  # each held against the oracle models
 FIGURES = {
     "ulira_auc": "U-LiRA, AUC: mean over forgotten examples",
     "ulira_auc_95": "U-LiRA, AUC: 95th percentile",
+    "ulira_auc_unseen": "U-LiRA, AUC: mean over unseen examples",
     "loss_auc": "one threshold on the loss, AUC: mean over models",
     "epsilon": "epsilon: median over forgotten examples",
     "told_apart": "share of examples that are always told apart",
@@ -125,8 +128,12 @@ class Repeated:
             return "Originals are hardly told from retrained models either: whatever the method reached, nothing is proven."
         if unlearned - second < _LITTLE:
             return f"That is level with the noise floor, as far as {self.models} models can tell."
-        share = (unlearned - second) / (original - second)
-        return f"Above the noise floor, {share:.0%} of what gives originals away is left in them."
+        share, unseen = (unlearned - second) / (original - second), self.figures[UNLEARNED]["ulira_auc_unseen"]
+        return (
+            f"Above the noise floor, they are told {share:.0%} as well as originals are. By unseen examples, of which no model "
+            f"knows anything, they are told with {unseen:.3f}: that is the mark of the method, what is beyond it that of what "
+            "went."
+        )
 
     def __str__(self) -> str:
         names = [name for name in FIGURES if name in self.figures[UNLEARNED]]
@@ -207,6 +214,7 @@ def compared(ours: Mapping[str, Array], oracle: Mapping[str, Array], delta: floa
     found = {
         "ulira_auc": areas.mean(),
         "ulira_auc_95": np.percentile(areas, 95),
+        "ulira_auc_unseen": held_apart(ours["holdout"], oracle["holdout"]).mean(),
         "epsilon": np.median(np.minimum(epsilons, _limit(len(oracle["forget"]), delta))),
         "told_apart": np.isinf(epsilons).mean(),
         "forgetting_quality": forgetting_quality(epsilons),
