@@ -367,13 +367,14 @@ def test_help_has_an_example():
 
 
 def test_study_writes_its_json(job):
-    done = call("study", "classification", "--data", "digits", "--json", "study.json", "--out", "out")
+    few = ("--methods", "finetune,ssd")
+    done = call("study", "classification", "--data", "digits", *few, "--json", "study.json", "--out", "out")
     assert done.exit_code == 0, done.output
     study = json.loads(Path("study.json").read_text())
     assert set(study) == {"study", "data", "budget", "seeds", "machine", "rows", "seconds", "settings"}
     assert all(set(row) == {"method", "metric", "mean", "std", "n", "ideal"} for row in study["rows"])
     methods = {row["method"] for row in study["rows"]}
-    assert methods >= {"original", "retrained", "retrained-2", "finetune", "scrub", "ssd", "salun"}
+    assert methods == {"original", "retrained", "retrained-2", "finetune", "ssd"}
     assert {row["metric"].split("/")[0] for row in study["rows"]} == {"class 3", "random 5 %"}
     assert study["data"] == "digits" and study["seeds"] == 1 and study["seconds"]["retrained"] > 0
     assert Path("out/report.html").exists()

@@ -2,7 +2,11 @@
 
 import json
 import math
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -187,3 +191,42 @@ def test_a_part_runs_in_a_process_of_its_own_and_the_study_ends_in_a_line(tmp_pa
     report = found.write(tmp_path, None)
     assert "EcoVal, valuation" in report.read_text() and json.loads((tmp_path / "study.json").read_text())["systems"]
     assert (tmp_path / "work" / "seed-0" / "valuation").is_dir()
+
+
+def test_workers_end_with_a_study_that_is_killed(tmp_path):
+    """They are found by what they write, since nobody is left who knows them."""
+    script = tmp_path / "study.py"
+    script.write_text(
+        "import multiprocessing, os, sys, time\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "from expunge.studies.all import end_with_parent\n"
+        "def busy(path):\n"
+        "    open(path, 'w').write(str(os.getpid()))\n"
+        "    time.sleep(600)\n"
+        "if __name__ == '__main__':\n"
+        "    pool = ProcessPoolExecutor(1, multiprocessing.get_context('spawn'), end_with_parent)\n"
+        "    pool.submit(busy, sys.argv[1]).result()\n"
+    )
+    told = tmp_path / "pid"
+    study = subprocess.Popen([sys.executable, str(script), str(told)])
+    worker = int(_until(lambda: told.exists() and told.read_text()))
+    study.kill()
+    study.wait()
+    assert _until(lambda: not _runs(worker))
+
+
+def _runs(process):
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"  # what is over, and waits for somebody to ask how it ended
+
+
+def _until(found):
+    """What `found` gives as soon as it is something; nothing ever, where it isn't for minutes."""
+    for _ in range(2400):
+        if value := found():
+            return value
+        time.sleep(0.1)
+    return None

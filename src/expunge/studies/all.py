@@ -7,6 +7,8 @@ of those studies' methods. Two parts at a time are worked on, in processes of th
 """
 
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -79,7 +81,7 @@ class AllStudy(FigureStudy):
             raise BadSetting(f"study all: --workers must be at least 1, not {workers}")
         left, begun = sum(part.minutes for part, _ in tasks), time.monotonic()
         whole = left
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), end_with_parent) as pool:
             waiting = {}
             for part, engine in sorted(tasks, key=lambda task: -task[0].minutes):
                 folder = None if engine.folder is None else str(engine.folder / part.name)
@@ -106,6 +108,18 @@ def _case(part: Part, found: Sequence[Found]) -> FigureCase:
 
 def _line(part: Part, case: FigureCase) -> Line:
     return Line(part.system, part.figure, part.before, part.target, part.ours, case, part.rising)
+
+
+def end_with_parent() -> None:
+    """End this process when the one that began it is gone: killed, it can't say so, and a worker would go on for hours."""
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def work(name: str, seed: int, device: Any, folder: str | None, budget: Budget) -> dict[str, Any]:
