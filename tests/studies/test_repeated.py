@@ -294,7 +294,7 @@ def test_it_prints_a_table_and_says_what_it_means():
     [
         (
             (0.7, 0.9, 0.5),
-            "they are told 50% as well as originals are. By unseen examples, of which no model knows anything, they are",
+            "they are told 50% as well as originals are. By unseen examples they are told with 0.600, originals with 0.600",
         ),
         ((0.47, 0.9, 0.5), "That is level with the noise floor, as far as 16 models can tell."),
         ((0.5, 0.53, 0.5), "Originals are hardly told from retrained models either: whatever the method reached, nothing is"),

@@ -15,9 +15,9 @@ originals and of the second retrained ones is found against the oracle models:
 
 Both Gaussians of U-LiRA are fitted to every other model, and judge the rest; then the other way round, and the mean of both
 areas is taken, so that no attack meets a model that it was fitted to. It tells models apart by whatever a method did to them,
-which need not be what they still know: beside its AUC on forgotten examples stands that on unseen ones, of which none of them
-knows anything. Where the answer is d numbers, the attack takes the mean ratio, KLoM is the mean over them, and epsilon the
-largest. Beside all that stands the plain attack, one threshold on the loss.
+which need not be what they still know: beside its AUC on forgotten examples stands that on unseen ones. Where the latter lies
+above the originals', the method has changed answers everywhere. Where the answer is d numbers, the attack takes the mean
+ratio, KLoM is the mean over them, and epsilon the largest. Beside all that stands the plain attack, one threshold on the loss.
 
 With N models no rate of error below 1 / N can be seen, thus no epsilon above log((1 - delta) N - 1): an example on which the
 models are always told apart counts as that much.
@@ -128,10 +128,11 @@ class Repeated:
             return "Originals are hardly told from retrained models either: whatever the method reached, nothing is proven."
         if unlearned - second < _LITTLE:
             return f"That is level with the noise floor, as far as {self.models} models can tell."
-        share, unseen = (unlearned - second) / (original - second), self.figures[UNLEARNED]["ulira_auc_unseen"]
+        share = (unlearned - second) / (original - second)
+        unseen, theirs = (self.figures[kind]["ulira_auc_unseen"] for kind in (UNLEARNED, ORIGINAL))
         return (
-            f"Above the noise floor, they are told {share:.0%} as well as originals are. By unseen examples, of which no model "
-            f"knows anything, they are told with {unseen:.3f}: that is the mark of the method, what is beyond it that of what "
+            f"Above the noise floor, they are told {share:.0%} as well as originals are. By unseen examples they are told with "
+            f"{unseen:.3f}, originals with {theirs:.3f}: what lies above the originals' is the mark of the method, not of what "
             "went."
         )
 
