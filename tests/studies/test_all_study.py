@@ -197,15 +197,13 @@ def test_workers_end_with_a_study_that_is_killed(tmp_path):
     """They are found by what they write, since nobody is left who knows them."""
     script = tmp_path / "study.py"
     script.write_text(
-        "import multiprocessing, os, sys, time\n"
-        "from concurrent.futures import ProcessPoolExecutor\n"
-        "from expunge.studies.all import end_with_parent\n"
+        "import os, sys, time\n"
+        "from expunge.studies.all import pool_of\n"
         "def busy(path):\n"
         "    open(path, 'w').write(str(os.getpid()))\n"
         "    time.sleep(600)\n"
         "if __name__ == '__main__':\n"
-        "    pool = ProcessPoolExecutor(1, multiprocessing.get_context('spawn'), end_with_parent)\n"
-        "    pool.submit(busy, sys.argv[1]).result()\n"
+        "    pool_of(1).submit(busy, sys.argv[1]).result()\n"
     )
     told = tmp_path / "pid"
     study = subprocess.Popen([sys.executable, str(script), str(told)])

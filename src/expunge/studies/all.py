@@ -81,7 +81,7 @@ class AllStudy(FigureStudy):
             raise BadSetting(f"study all: --workers must be at least 1, not {workers}")
         left, begun = sum(part.minutes for part, _ in tasks), time.monotonic()
         whole = left
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), end_with_parent) as pool:
+        with pool_of(workers) as pool:
             waiting = {}
             for part, engine in sorted(tasks, key=lambda task: -task[0].minutes):
                 folder = None if engine.folder is None else str(engine.folder / part.name)
@@ -110,7 +110,12 @@ def _line(part: Part, case: FigureCase) -> Line:
     return Line(part.system, part.figure, part.before, part.target, part.ours, case, part.rising)
 
 
-def end_with_parent() -> None:
+def pool_of(workers: int) -> ProcessPoolExecutor:
+    """Processes that end with this one, however it ends."""
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent)
+
+
+def _end_with_parent() -> None:
     """End this process when the one that began it is gone: killed, it can't say so, and a worker would go on for hours."""
     parent = multiprocessing.parent_process()
 

@@ -34,12 +34,9 @@ from expunge.storage import weights_hash
 from expunge.studies.comparison import RETRAINED, SECOND, Comparison, compare, to_case
 from expunge.studies.machine import machine
 from expunge.studies.sequences.drift import drifts
-from expunge.studies.sequences.forgetting import RetrainRule, SequenceHistory, Served, forget_in_sequence
-from expunge.studies.sequences.requests import RequestSequence
+from expunge.studies.sequences.forgetting import RetrainRule, SequenceHistory, forget_in_sequence
 from expunge.studies.sequences.scenarios import EMBEDDED, QUICK, Begun, SequenceScenario, scenarios_of
 from expunge.studies.study import Budget, FigureStudy
-
-__all__ = ["RequestSequence", "RetrainRule", "SequenceHistory", "SequenceStudy", "Served", "forget_in_sequence"]
 
 RULE = RetrainRule()
 
